@@ -1,0 +1,44 @@
+# Every target does all of its own set-up: a virtual environment in .venv, the install, the run.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@echo "make demo       embed 1,000 molecules with 12 encoders, align them, write a report"
+	@echo "make test       all tests that fit in minutes"
+	@echo "make test-slow  long fuzzing and kill tests"
+	@echo "make lint       ruff check and format check"
+	@echo "make clean      remove the virtual environment and the demo's results"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is wanted, $(PYTHON) is older; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp an extra: an install is repeated only when pyproject.toml changes.
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(VENV)/.installed-lint: .pre-commit-config.yaml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check 'ruff>=0.9'
+	@touch $@
+
+demo: $(VENV)/.installed-report
+	$(BIN)/jaxalign run --config=configs/molecules.py --workdir=$(DEMO)
+
+test: $(VENV)/.installed-report,test
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m 'not slow'
+
+test-slow: $(VENV)/.installed-report,test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) $(DEMO)

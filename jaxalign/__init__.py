@@ -1,0 +1,66 @@
+"""How far do the representations of scientific foundation models agree?
+
+    import jaxalign as ja
+
+    structures = ja.load_dataset("qm9", n=1000, seed=0)
+    x, y = (ja.embed(model, structures) for model in ("ecfp4", "composition"))
+    alignment = ja.align({"ecfp4": x, "composition": y})
+    alignment.matrix("cknna")
+
+Importing the package starts nothing and imports neither JAX nor RDKit: names are resolved on first
+use (PEP 562).
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from jaxalign import metrics as metrics
+    from jaxalign.alignment.results import Alignment as Alignment
+    from jaxalign.api import Embeddings as Embeddings
+    from jaxalign.api import ModelCard as ModelCard
+    from jaxalign.api import Neighbors as Neighbors
+    from jaxalign.api import Score as Score
+    from jaxalign.api import Structure as Structure
+    from jaxalign.api import StructureSet as StructureSet
+    from jaxalign.api import align as align
+    from jaxalign.api import embed as embed
+    from jaxalign.api import load as load
+    from jaxalign.api import load_dataset as load_dataset
+    from jaxalign.api import neighbors as neighbors
+    from jaxalign.api import read_embeddings as read_embeddings
+    from jaxalign.api import read_structures as read_structures
+    from jaxalign.api import write_report as write_report
+
+__all__ = [
+    "Alignment",
+    "Embeddings",
+    "ModelCard",
+    "Neighbors",
+    "Score",
+    "Structure",
+    "StructureSet",
+    "align",
+    "embed",
+    "load",
+    "load_dataset",
+    "metrics",
+    "neighbors",
+    "read_embeddings",
+    "read_structures",
+    "write_report",
+]
+
+
+def __getattr__(name: str):
+    if name == "metrics":
+        return importlib.import_module("jaxalign.metrics")
+    if name not in __all__:
+        raise AttributeError(f"module 'jaxalign' has no attribute {name!r}")
+    return getattr(importlib.import_module("jaxalign.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

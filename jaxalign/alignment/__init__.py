@@ -1,0 +1,1 @@
+"""All pairs of models: plan, engine, resume, results."""

@@ -1,0 +1,199 @@
+"""Models as they come from the user → arrays over the same structures in the same order."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxalign.embeddings.record import Embeddings, order_hash
+from jaxalign.models.card import ModelCard
+from jaxalign.types import Labels
+from jaxalign.validation import check_finite, check_matrix, nonfinite_rows
+
+NONFINITE = ("error", "drop", "nan")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelInput:
+    """One model's embeddings of the common structures.
+
+    Attributes:
+      name: label in results.
+      values: `[n, d]` in the dtype that came.
+      card: facts about the model.
+      reason: why this model cannot be scored; "" if it can.
+    """
+
+    name: str
+    values: Float[np.ndarray, "n d"]
+    card: ModelCard
+    reason: str = ""
+
+    def digest(self) -> str:
+        """SHA-256 of dtype, shape and bytes: part of the key of everything derived."""
+        data = np.ascontiguousarray(self.values)
+        head = f"{data.dtype.str}{data.shape}".encode()
+        return hashlib.sha256(head + data.tobytes()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inputs:
+    """All models over common ids.
+
+    Attributes:
+      models: one entry a model.
+      ids: common sample ids, in the order of the first model.
+      groups: one label a structure, or None.
+      dataset: name of the data set where the embeddings state one common name.
+      matching: what was dropped or reordered to get here.
+    """
+
+    models: tuple[ModelInput, ...]
+    ids: tuple[str, ...]
+    groups: tuple | None
+    dataset: str
+    matching: dict[str, Any]
+
+
+def collect_inputs(
+    models: Mapping[str, Any],
+    *,
+    ids: Labels | None,
+    groups: Labels | Mapping[str, Any] | None,
+    on_nonfinite: str,
+) -> Inputs:
+    """Matches models by sample id and settles what happens to non-finite rows.
+
+    Args:
+      models: label → array `[n, d]` or `Embeddings`.
+      ids: ids of the rows of plain arrays.
+      groups: one label a row of the first model, or id → label.
+      on_nonfinite: `"error"`, `"drop"` (the rows, from all models) or `"nan"` (the model's scores).
+
+    Returns:
+      Arrays over the common ids.
+
+    Raises:
+      ValueError: too few models, unequal lengths without ids, no common id, non-finite rows.
+    """
+    if on_nonfinite not in NONFINITE:
+        raise ValueError(f"on_nonfinite must be one of {NONFINITE}: got {on_nonfinite!r}")
+    if len(models) < 2:
+        raise ValueError(f"align needs at least 2 models: got {len(models)} ({list(models)})")
+    records = {str(name): _as_record(str(name), x, ids) for name, x in models.items()}
+    _check_implicit(records)
+    common, matching = _common_ids(records)
+    groups = _match_groups(groups, next(iter(records.values())), common)
+    arrays = {name: _reorder(record, common) for name, record in records.items()}
+    common, groups, arrays, reasons = _settle_nonfinite(
+        arrays, common, groups, matching, on_nonfinite
+    )
+    inputs = tuple(
+        ModelInput(name, arrays[name], records[name].card, reasons.get(name, ""))
+        for name in records
+    )
+    return Inputs(inputs, common, groups, _dataset_name(records), matching)
+
+
+def _as_record(name: str, x: Any, ids: Labels | None) -> Embeddings:
+    if isinstance(x, Embeddings):
+        values = check_matrix(x.values, name=f"embeddings of {name!r}")
+        return dataclasses.replace(x, values=values)
+    values = check_matrix(x, name=f"embeddings of {name!r}")
+    implicit = ids is None
+    names = tuple(map(str, range(len(values)) if implicit else ids))
+    card = ModelCard(id=name, name=name, family="", modality="", pretrained=True)
+    return Embeddings(values, names, card, {"implicit_ids": implicit})
+
+
+def _check_implicit(records: Mapping[str, Embeddings]) -> None:
+    """Rows without ids can only be matched by position, so all lengths must agree."""
+    unnamed = {n: len(r) for n, r in records.items() if r.info.get("implicit_ids")}
+    if not unnamed:
+        return
+    if len(unnamed) < len(records):
+        named = sorted(set(records) - set(unnamed))
+        raise ValueError(
+            f"models {sorted(unnamed)} have no sample ids, but {named} have: their rows cannot be "
+            "matched; give ids to all (ids=…, an 'ids' array in .npz, or a .ids.txt file)"
+        )
+    if len(set(unnamed.values())) > 1:
+        raise ValueError(
+            f"arrays without ids must have equal length: got {unnamed}; pass Embeddings with ids, "
+            "and models are compared on the ids they have in common"
+        )
+
+
+def _common_ids(records: Mapping[str, Embeddings]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    first = next(iter(records.values()))
+    shared = set(first.ids).intersection(*(r.ids for r in records.values()))
+    common = tuple(i for i in first.ids if i in shared)
+    if not common:
+        sizes = {name: len(r) for name, r in records.items()}
+        raise ValueError(
+            f"the models have no sample id in common (rows: {sizes}; first ids: "
+            f"{ {n: r.ids[0] for n, r in records.items()} }); embed the same structures, or rename"
+        )
+    target = order_hash(common)
+    dropped = {n: len(r) - len(common) for n, r in records.items() if len(r) > len(common)}
+    reordered = [n for n, r in records.items() if n not in dropped and r.order_hash != target]
+    if dropped:
+        warnings.warn(
+            f"models are compared on the {len(common)} ids they share; rows left out: {dropped}",
+            stacklevel=4,
+        )
+    return common, {"n_common": len(common), "dropped_rows": dropped, "reordered": reordered}
+
+
+def _match_groups(groups, first: Embeddings, common: tuple[str, ...]) -> tuple | None:
+    if groups is None:
+        return None
+    if not isinstance(groups, Mapping):
+        if len(groups) != len(first):
+            raise ValueError(
+                f"groups must hold one label a row of the first model: got {len(groups)}, wanted "
+                f"{len(first)}; or pass a mapping from id to label"
+            )
+        groups = dict(zip(first.ids, groups, strict=True))
+    missing = [i for i in common if i not in groups]
+    if missing:
+        raise ValueError(f"groups names no label for {len(missing)} ids, e.g. {missing[:3]}")
+    return tuple(groups[i] for i in common)
+
+
+def _reorder(record: Embeddings, common: tuple[str, ...]) -> np.ndarray:
+    if record.ids == common:
+        return record.values
+    row = {identifier: i for i, identifier in enumerate(record.ids)}
+    return record.values[[row[i] for i in common]]
+
+
+def _settle_nonfinite(arrays, common, groups, matching, on_nonfinite):
+    bad = {name: nonfinite_rows(x) for name, x in arrays.items()}
+    matching["nonfinite_rows"] = {name: int(b.sum()) for name, b in bad.items() if b.any()}
+    reasons: dict[str, str] = {}
+    if on_nonfinite == "error":
+        for name, x in arrays.items():
+            check_finite(x, name=f"embeddings of {name!r}", ids=common)
+    elif on_nonfinite == "nan":
+        reasons = {n: f"{c} non-finite rows" for n, c in matching["nonfinite_rows"].items()}
+    else:
+        keep = ~np.any(list(bad.values()), axis=0)
+        if not keep.any():
+            raise ValueError("every structure is non-finite in some model: nothing is left")
+        common = tuple(i for i, kept in zip(common, keep, strict=True) if kept)
+        groups = groups and tuple(g for g, kept in zip(groups, keep, strict=True) if kept)
+        arrays = {name: x[keep] for name, x in arrays.items()}
+        matching["dropped_nonfinite"] = int((~keep).sum())
+    return common, groups, arrays, reasons
+
+
+def _dataset_name(records: Mapping[str, Embeddings]) -> str:
+    names = {str(r.info.get("dataset", "")) for r in records.values()}
+    return names.pop() if len(names) == 1 else ""

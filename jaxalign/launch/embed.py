@@ -1,0 +1,76 @@
+"""Embed structures with registered encoders into WORKDIR/embeddings, one store a model.
+
+    jaxalign embed --models=ani-1x-0,ecfp4 --dataset=qm9 --n=1000 --workdir=W
+    jaxalign embed --models=rxnfp-bert-pretrained --structures=molecules.smi.gz --workdir=W
+
+An interrupted call resumes; a finished one computes nothing again. Score the stores with
+`jaxalign align --embeddings=W/embeddings --workdir=W`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from jaxalign import api
+from jaxalign.launch import workflow
+from jaxalign.launch.process import run_verb
+
+_MODELS = flags.DEFINE_list(
+    "models", None, "Registry ids, comma separated; `jaxalign models list`."
+)
+_DATASET = flags.DEFINE_string("dataset", None, "Named data set; `jaxalign datasets list`.")
+_STRUCTURES = flags.DEFINE_string(
+    "structures", None, "File: SMILES, SDF, xyz, CIF, POSCAR, ASE db."
+)
+_N = flags.DEFINE_integer(
+    "n", None, "Size of a seeded random subset of the data set.", lower_bound=1
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the subset.")
+_ELEMENTS = flags.DEFINE_list("elements", None, "Only structures made of these elements.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the embeddings.")
+_LAYER = flags.DEFINE_string("layer", None, "Hidden layer by name; default: the model card's.")
+_POOLING = flags.DEFINE_string("pooling", None, "mean, sum, max, cls or cumulants.")
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error", "raise", ["raise", "skip"], "Structures or models that fail: stop, or list them."
+)
+_PROGRESS = flags.DEFINE_bool("progress", True, "Print rows done, rate and time left.")
+flags.mark_flags_as_required(["models", "workdir"])
+
+
+def main(words: Sequence[str]) -> None:
+    """Embeds and prints one line a model."""
+    if words:
+        raise ValueError(f"unexpected arguments {list(words)}: options start with --")
+    api.require_sound_jax()
+    settings = {
+        "name": _DATASET.value,
+        "path": _STRUCTURES.value,
+        "n": _N.value,
+        "seed": _SEED.value,
+        "elements": _ELEMENTS.value,
+    }
+    structures = workflow.read_dataset(settings, on_error=_ON_ERROR.value)
+    done = workflow.embed_models(
+        _MODELS.value,
+        structures,
+        Path(_WORKDIR.value),
+        layer=_LAYER.value,
+        pooling=_POOLING.value,
+        on_error=_ON_ERROR.value,
+        progress=_PROGRESS.value,
+    )
+    for model, embeddings in done.embeddings.items():
+        n, d = embeddings.values.shape
+        fresh = embeddings.info.get("rows_computed", n)
+        print(f"{model}: {n} rows x {d}, {fresh} computed now")
+    for row in done.skipped:
+        print("skipped:", ", ".join(f"{key} {value}" for key, value in row.items()))
+    if done.rows_computed == 0:
+        print("nothing was computed again: all embeddings were complete")
+
+
+if __name__ == "__main__":
+    run_verb(main, "jaxalign.launch.embed")

@@ -1,0 +1,65 @@
+"""What every verb shares: flags, help, logging, one clear error message, the exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from absl import app, flags, logging
+
+from jaxalign.types import JaxalignError
+
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, print the full traceback too.")
+# Errors whose message is meant for the user; anything else is a fault of the program and keeps its
+# traceback.
+_SPOKEN = (JaxalignError, ValueError, OSError, NotImplementedError)
+
+
+def run_verb(
+    main: Callable[[Sequence[str]], None], module: str, words: Sequence[str] | None = None
+) -> None:
+    """Parses flags, runs `main` and turns errors that speak to the user into exit status 1.
+
+    Args:
+      main: takes the positional arguments.
+      module: name of the verb's module, whose flags `--help` explains.
+      words: command-line words after the verb; None for those of `python -m`.
+    """
+    words = list(sys.argv[1:] if words is None else words)
+    # Under `python -m jaxalign.launch.NAME` the module runs as __main__, and owns its flags there.
+    owner = module if module in sys.modules else "__main__"
+    if any(word in ("-h", "--help", "-help") for word in words):
+        print(_help(owner))
+        sys.exit(0)
+    logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
+    app.run(lambda argv: _guarded(main, argv[1:]), argv=[_program(module), *words])
+
+
+def _program(module: str) -> str:
+    return f"jaxalign {module.rsplit('.', 1)[-1]}"
+
+
+def _guarded(main: Callable[[Sequence[str]], None], words: Sequence[str]) -> None:
+    try:
+        main(words)
+    except _SPOKEN as error:
+        if _TRACEBACK.value:
+            traceback.print_exc()
+        message = str(error) or type(error).__name__
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes", file=sys.stderr, flush=True)
+        sys.exit(130)
+
+
+def _help(owner: str) -> str:
+    text = (sys.modules[owner].__doc__ or "").strip()
+    lines = []
+    own = {f.name: f for f in flags.FLAGS.get_key_flags_for_module(owner)}
+    for flag in (*own.values(), flags.FLAGS["traceback"]):
+        default = "" if flag.default in (None, "", []) else f" (default: {flag.default_as_str})"
+        lines.append(f"  --{flag.name}\n      {' '.join(flag.help.split())}{default}")
+    return f"{text}\n\nFlags:\n" + "\n".join(lines)

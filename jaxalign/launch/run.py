@@ -1,0 +1,77 @@
+"""Embed, align and report from one config file.
+
+    jaxalign run --config=configs/molecules.py --workdir=W
+    jaxalign run --config=configs/molecules.py --workdir=W --config.dataset.n=5000 --config.k=25
+
+The workdir holds embeddings/, alignment/ (table.parquet, table.csv, matrices.nc) and
+report/index.html. The same command run again resumes and computes nothing that is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from jaxalign import api
+from jaxalign.launch import workflow
+from jaxalign.launch.process import run_verb
+from jaxalign.parallel.multihost import is_primary_process
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file with get_config(); see configs/.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything this run makes.")
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error", "raise", ["raise", "skip"], "Structures or models that fail: stop, or list them."
+)
+_PROGRESS = flags.DEFINE_bool("progress", True, "Print rows done, rate and time left.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(words: Sequence[str]) -> None:
+    """Runs the whole way once."""
+    if words:
+        raise ValueError(f"unexpected arguments {list(words)}: options start with --")
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    api.require_sound_jax()
+    structures = workflow.read_dataset(config.dataset, on_error=_ON_ERROR.value)
+    logging.info("%d structures of %s", len(structures), structures.name)
+    progress = _PROGRESS.value and is_primary_process()
+    embedded = workflow.embed_models(
+        list(config.models),
+        structures,
+        workdir,
+        layer=config.layer,
+        pooling=config.pooling,
+        on_error=_ON_ERROR.value,
+        progress=progress,
+    )
+    alignment = api.align(
+        embedded.embeddings,
+        metrics=tuple(config.metrics),
+        k=config.k,
+        normalize=config.normalize,
+        seed=config.dataset.seed,
+        tile_size=config.tile_size,
+        workdir=workdir,
+        progress=progress,
+    )
+    alignment = alignment.with_facts(
+        dataset={"name": structures.name, "content_hash": structures.content_hash},
+        command=workflow.command_line(),
+        skipped=embedded.skipped,
+        failed_models={**alignment.diagnostics["failed_models"], **embedded.failed},
+        seconds={"embed": embedded.seconds, **alignment.diagnostics["seconds"]},
+    )
+    alignment.save(workdir)
+    work = alignment.diagnostics["work"]
+    logging.info("%s", workflow.describe_work(work, embedded.rows_computed))
+    page = api.write_report(alignment, workdir / workflow.REPORT, title=config.title)
+    print(f"report: {page.resolve()}")
+
+
+if __name__ == "__main__":
+    run_verb(main, "jaxalign.launch.run")

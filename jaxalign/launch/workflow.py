@@ -1,0 +1,162 @@
+"""Steps that verbs share: structures in, one store a model, facts for the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from jaxalign import api
+from jaxalign.alignment.resume import content_key
+from jaxalign.archives.atomic import require_writable
+from jaxalign.models.registry import model_entry
+from jaxalign.parallel.multihost import is_primary_process
+from jaxalign.types import JaxalignError
+
+EMBEDDINGS = "embeddings"
+REPORT = "report"
+
+
+@dataclasses.dataclass
+class Embedded:
+    """Embeddings of all models that succeeded, and why the others did not.
+
+    Attributes:
+      embeddings: one entry a model that succeeded.
+      failed: model → reason, for models left out under `on_error="skip"`.
+      skipped: structures left out, as the report lists them.
+      rows_computed: rows that this call computed (the rest was in the store).
+      seconds: wall time of all models.
+    """
+
+    embeddings: dict[str, api.Embeddings]
+    failed: dict[str, str]
+    skipped: list[dict[str, str]]
+    rows_computed: int
+    seconds: float
+
+
+def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
+    """Structures of a named data set, or of a file.
+
+    Args:
+      settings: `name` (data set) or `path` (file); `n`, `seed` and `elements` choose a subset of a
+        named data set.
+      on_error: `"raise"` or `"skip"` records that cannot be parsed.
+
+    Raises:
+      ValueError: both or none of name and path.
+    """
+    name, path = settings.get("name"), settings.get("path")
+    if bool(name) == bool(path):
+        raise ValueError(f"give either a data set name or a file path: got {name!r} and {path!r}")
+    if path:
+        return api.read_structures(path, on_error=on_error)
+    return api.load_dataset(
+        name,
+        n=settings.get("n") or None,
+        seed=settings.get("seed", 0),
+        elements=settings.get("elements") or None,
+    )
+
+
+def store_path(
+    workdir: Path, model: str, structures: api.StructureSet, *, layer=None, pooling=None
+) -> Path:
+    """Where one model's embeddings of these structures live: addressed by all that decides them."""
+    card = model_entry(model).card
+    key = content_key(
+        model=model,
+        package=card.package,
+        package_sha256=card.package_sha256,
+        layer=layer or card.layer,
+        pooling=pooling or card.pooling,
+        structures=structures.content_hash,
+        versions=[version(name) for name in ("jaxalign", "jax")],
+    )
+    return workdir / EMBEDDINGS / f"{model}-{key[:12]}"
+
+
+def embed_models(
+    models: Sequence[str],
+    structures: api.StructureSet,
+    workdir: Path,
+    *,
+    layer: str | None = None,
+    pooling: str | None = None,
+    on_error: str = "raise",
+    progress: bool = True,
+) -> Embedded:
+    """Embeds structures with each model into `workdir/embeddings`; finished rows are not redone.
+
+    Args:
+      models: registry ids.
+      structures: what to embed.
+      workdir: the run's folder.
+      layer: layer of all models; None for each card's default.
+      pooling: pooling of all models; None for each card's default.
+      on_error: `"raise"`, or `"skip"` models and structures that fail (they are listed).
+      progress: print progress lines.
+
+    Raises:
+      ValueError: an unknown or repeated model, before anything is computed.
+      JaxalignError: under `on_error="raise"`, the first failure.
+    """
+    if len(set(models)) < len(models) or not models:
+        raise ValueError(f"models must name each encoder once, and at least one: got {models}")
+    for model in models:
+        model_entry(model)  # a misspelled name fails before the first model runs
+    require_writable(workdir)
+    start = time.perf_counter()
+    done = Embedded({}, {}, [_skip_row(s, "all models") for s in structures.skipped], 0, 0.0)
+    for model in models:
+        try:
+            embeddings = api.embed(
+                model,
+                structures,
+                layer=layer,
+                pooling=pooling,
+                store=store_path(workdir, model, structures, layer=layer, pooling=pooling),
+                on_error=on_error,
+                progress=progress and is_primary_process(),
+            )
+        except JaxalignError as error:
+            if on_error != "skip":
+                raise
+            logging.warning("%s is left out: %s", model, error)
+            done.failed[model] = str(error)
+            continue
+        done.embeddings[model] = embeddings
+        done.rows_computed += embeddings.info.get("rows_computed", 0)
+        done.skipped += [_skip_row(s, model) for s in embeddings.info.get("skipped", ())]
+    done.seconds = time.perf_counter() - start
+    return done
+
+
+def _skip_row(skipped: Any, model: str) -> dict[str, str]:
+    row = dict(skipped) if isinstance(skipped, Mapping) else dataclasses.asdict(skipped)
+    return {**{key: str(value) for key, value in row.items()}, "model": model}
+
+
+def command_line() -> str:
+    """The command as the user gave it, for the report."""
+    return " ".join(["jaxalign", *sys.argv[1:]])
+
+
+def describe_work(work: Mapping[str, int], rows: int | None = None) -> str:
+    """One sentence: what was computed and what an earlier run had left finished."""
+    computed = (rows or 0) + work["graphs_computed"] + work["pairs_computed"]
+    reused = f"{work['graphs_reused']} neighbor graphs and {work['pairs_reused']} pair terms"
+    if computed == 0:
+        rest = "all embeddings, " if rows is not None else ""
+        return f"nothing was computed again: {rest}{reused} were reused"
+    made = f"{work['graphs_computed']} neighbor graphs, {work['pairs_computed']} pair terms"
+    if rows is not None:
+        made = f"{rows:,} embedding rows, {made}"
+    return f"computed {made}; reused {reused}"

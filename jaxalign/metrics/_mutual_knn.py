@@ -1,0 +1,84 @@
+"""Mutual k-nearest-neighbor overlap: the share of neighbors that two models have in common."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float64
+
+from jaxalign.metrics._definition import GraphMetric
+from jaxalign.metrics._pair import pair_score
+from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.types import MatrixLike, Score
+
+
+def shared_edges(a: GraphStatistics, b: GraphStatistics) -> Bool[Array, "n k"]:
+    """Which of a's edges are edges of b too."""
+    return (a.ids[:, :, None] == b.ids[:, None, :]).any(-1)
+
+
+def mutual_knn_rows(a: GraphStatistics, b: GraphStatistics) -> Float[Array, " n"]:
+    """|kNN_a(i) ∩ kNN_b(i)| / k of every structure i."""
+    return shared_edges(a, b).sum(-1).astype(jnp.float64) / a.ids.shape[-1]
+
+
+def mutual_knn_term(a: GraphStatistics, b: GraphStatistics) -> Float64[Array, ""]:
+    """Σ_i |kNN_a(i) ∩ kNN_b(i)|, an integer held exactly."""
+    return shared_edges(a, b).sum(dtype=jnp.int64).astype(jnp.float64)
+
+
+MUTUAL_KNN = GraphMetric(
+    id="mutual_knn",
+    variant="",
+    title="mutual kNN",
+    definition=(
+        "Mean share of the k nearest neighbors that two models have in common: "
+        "1/(nk) Σᵢ |kNN_A(i) ∩ kNN_B(i)|."
+    ),
+    default_k=10,
+    least_k=1,
+    least_n=2,
+    low=0.0,
+    high=1.0,
+    symmetric=True,
+    is_metric=True,
+    invariances=("rotation", "isotropic scaling"),
+    term=mutual_knn_term,
+    score=lambda shared, _a, _b, n, k: (shared / (n * k), ""),
+    rows=mutual_knn_rows,
+    null=lambda n, k: k / (n - 1),
+)
+
+
+def mutual_knn(
+    x: MatrixLike,
+    y: MatrixLike,
+    *,
+    k: int = 10,
+    normalize: str | None = "l2",
+) -> Score:
+    """Mutual k-nearest-neighbor alignment (Huh et al. 2024).
+
+    m(X, Y) = 1/(nk) Σ_i |kNN_X(i) ∩ kNN_Y(i)|, neighbors by inner product of the normalized rows,
+    i itself excluded by index. Two independent representations score k/(n − 1) in expectation;
+    1 − m is a metric.
+
+    Args:
+      x: `[n, dx]` embeddings of n structures.
+      y: `[n, dy]` embeddings of the same structures in the same order.
+      k: neighbors per structure, 1 <= k < n.
+      normalize: `"l2"` (None means this default), `"max_abs_row"`, `"standardize"` or `"none"`.
+
+    Returns:
+      Score in [0, 1]; `diagnostics` hold n, k, duplicates, ties and hubness of both sides.
+
+    Raises:
+      ValueError: shapes, k, non-finite rows or an unknown normalization.
+
+    References:
+      Huh, Cheung, Wang, Isola: The Platonic Representation Hypothesis, ICML 2024, appendix A.
+
+    Note:
+      Ties are decided in float64 and go to the lower row number, so duplicates lower the score
+      only where their number passes k. n and k belong to the value: report them with it.
+    """
+    return pair_score(MUTUAL_KNN, x, y, k=k, normalize=normalize)

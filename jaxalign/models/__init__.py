@@ -1,0 +1,1 @@
+"""Encoders: Flax networks with real weights, their inputs of fixed shape, their cards."""

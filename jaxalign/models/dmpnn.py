@@ -1,0 +1,296 @@
+"""Directed message-passing network (D-MPNN) over molecular graphs.
+
+A directed bond v → w carries a hidden state; messages never run straight back along a bond:
+
+    h¹_vw   = relu(W_i [x_v, e_vw])
+    hᵗ⁺¹_vw = relu(W_i [x_v, e_vw] + W_h Σ_{u ∈ N(v), u ≠ w} hᵗ_uv)            t = 1 … depth − 1
+    mᵗ_v    = Σ_{u ∈ N(v)} hᵗ_uv                                           ("message_t")
+    h_v     = relu(W_o [x_v, m_v] + b),   m_v of the last t                 ("atoms")
+
+The sum over u is one product with the adjacency matrix of the line graph (1 where edge u → v feeds
+edge v → w, u ≠ w). The reference implementation adds all incoming edges and subtracts the reverse
+one; leaving it out needs no cancellation, no scatter and suits matrix units.
+
+References:
+  Yang et al., "Analyzing learned molecular representations for property prediction", J. Chem. Inf.
+  Model. 59, 3370 (2019), eqs. 1-6; Swanson et al., "ADMET-AI", Bioinformatics 40, btae416 (2024).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxalign.archives.pinned import ARCHIVES
+from jaxalign.models.card import ModelCard
+from jaxalign.models.encoder import Batch, Encoder, NodeFeatures
+from jaxalign.models.entry import ModelEntry
+from jaxalign.models.initializers import torch_linear
+from jaxalign.models.molecular_graph import (
+    ATOM_FEATURES,
+    BOND_FEATURES,
+    collate_graphs,
+    edge_slots,
+    featurize_graph,
+    graph_size,
+)
+from jaxalign.models.weights import StateDict, check_params, read_weights
+
+HIDDEN = 300
+DEPTH = 3
+LAYERS = (*(f"message_{step}" for step in range(1, DEPTH + 1)), "atoms")
+# Steps of at most a quarter: an encoder's time grows with the padded size.
+BUCKETS = (4, 6, 8, 9, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256)
+ATOMS_PER_BATCH = 2304
+_HIGHEST = jax.lax.Precision.HIGHEST  # one bfloat16 pass would not agree with the original
+
+
+def line_graph(
+    senders: Int[Array, "batch edges"], receivers: Int[Array, "batch edges"]
+) -> Bool[Array, "batch edges edges"]:
+    """Which edge f feeds which edge e: f ends where e begins, and is not e reversed.
+
+    Args:
+      senders: first atom of each directed edge, −1 for padding.
+      receivers: second atom; the edges 2b and 2b + 1 are the two directions of one bond.
+
+    Returns:
+      `[batch, e, f]`; rows and columns of padding are False.
+    """
+    number = jnp.arange(senders.shape[1], dtype=jnp.int32)
+    reverse = (number ^ 1)[:, None] == number[None, :]
+    feeds = receivers[:, None, :] == senders[:, :, None]
+    return feeds & (senders >= 0)[:, :, None] & ~reverse[None]
+
+
+class DirectedMessagePassing(nn.Module):
+    """Atom states of a batch of molecular graphs, or the messages that led to them.
+
+    Attributes:
+      hidden: width of all states.
+    """
+
+    hidden: int = HIDDEN
+
+    @nn.compact
+    def __call__(self, batch: Batch, layer: str = LAYERS[-1]) -> Float[Array, "batch atoms d"]:
+        """States of one layer; later layers are not computed. Rows of padding mean nothing."""
+        atoms, bonds = batch["atoms"], batch["bonds"]
+        fan_in = atoms.shape[-1] + bonds.shape[-1]
+        steps = LAYERS.index(layer) + 1 if layer != LAYERS[-1] else DEPTH
+        one_hot = functools.partial(jax.nn.one_hot, num_classes=atoms.shape[1], dtype=atoms.dtype)
+        # Padding has atom −1, which one_hot maps to zeros: its edges stay 0 and reach no atom.
+        sent = self._dense("input_atoms", fan_in)(atoms)
+        inputs = _product("bea,bad->bed", one_hot(batch["senders"]), sent)
+        inputs = inputs + self._dense("input_bonds", fan_in)(bonds)
+        feeds = line_graph(batch["senders"], batch["receivers"]).astype(atoms.dtype)
+        update = self._dense("hidden", self.hidden)
+        edges = nn.relu(inputs)
+        for _ in range(1, steps):
+            edges = nn.relu(inputs + update(_product("bef,bfd->bed", feeds, edges)))
+        messages = _product("bea,bed->bad", one_hot(batch["receivers"]), edges)
+        return messages if layer != LAYERS[-1] else self._readout(atoms, messages)
+
+    def _readout(
+        self, atoms: Float[Array, "batch atoms x"], messages: Float[Array, "batch atoms d"]
+    ) -> Float[Array, "batch atoms d"]:
+        joined = jnp.concatenate([atoms, messages], axis=-1)
+        return nn.relu(self._dense("output", joined.shape[-1], use_bias=True)(joined))
+
+    def _dense(self, name: str, fan_in: int, *, use_bias: bool = False) -> nn.Dense:
+        draw = torch_linear(fan_in)
+        return nn.Dense(
+            self.hidden,
+            use_bias=use_bias,
+            precision=_HIGHEST,
+            kernel_init=draw,
+            bias_init=draw,
+            name=name,
+        )
+
+
+_product = functools.partial(jnp.einsum, precision=_HIGHEST)
+
+
+def apply_dmpnn(params: Any, batch: Batch, layer: str | None = None) -> NodeFeatures:
+    """Features of all atoms of a padded batch.
+
+    Args:
+      params: Flax parameters.
+      batch: what `collate_graphs` gives.
+      layer: a name of `LAYERS`; None is the last. Static.
+
+    Returns:
+      `[batch, atoms, 300]` values and the mask of real atoms.
+
+    Raises:
+      ValueError: if there is no such layer.
+    """
+    layer = layer or LAYERS[-1]
+    if layer not in LAYERS:
+        raise ValueError(f"unknown layer {layer!r} of a D-MPNN; pass one of {', '.join(LAYERS)}")
+    values = DirectedMessagePassing().apply({"params": params}, batch, layer)
+    return NodeFeatures(values, jnp.asarray(batch["mask"]))
+
+
+def init_params(seed: int) -> dict[str, Any]:
+    """Random parameters as the original draws them before training.
+
+    Args:
+      seed: seed of the random numbers.
+
+    Returns:
+      Flax parameters.
+    """
+    batch = {
+        "atoms": jnp.zeros((1, 2, ATOM_FEATURES)),
+        "bonds": jnp.zeros((1, edge_slots(2), BOND_FEATURES)),
+        "senders": jnp.zeros((1, edge_slots(2)), jnp.int32),
+        "receivers": jnp.zeros((1, edge_slots(2)), jnp.int32),
+    }
+    variables = jax.jit(DirectedMessagePassing().init)(jax.random.key(seed), batch)
+    return dict(variables["params"])
+
+
+def convert_params(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Arrays of a chemprop 2 checkpoint to Flax parameters.
+
+    Args:
+      arrays: the checkpoint's `state_dict`, name → array.
+
+    Returns:
+      Parameters for `apply_dmpnn`.
+
+    Raises:
+      WeightsError: if an array is missing, unknown or of another shape.
+    """
+    state = StateDict(arrays)
+    inputs = state.take("message_passing.W_i.weight").T
+    params = {
+        "input_atoms": {"kernel": inputs[:ATOM_FEATURES]},
+        "input_bonds": {"kernel": inputs[ATOM_FEATURES:]},
+        "hidden": {"kernel": state.take("message_passing.W_h.weight").T},
+        "output": state.dense("message_passing.W_o"),
+    }
+    # Task heads, and buffers of the losses.
+    state.require_all_taken(ignore=("predictor.", "metrics."))
+    check_params(jax.eval_shape(lambda: init_params(0)), params)
+    return params
+
+
+def graph_encoder(card: ModelCard, params: Any) -> Encoder:
+    """A D-MPNN ready for extraction.
+
+    Args:
+      card: facts about the model.
+      params: Flax parameters.
+
+    Returns:
+      An encoder of structures with SMILES strings; its nodes are the heavy atoms.
+    """
+    return Encoder(
+        card=card,
+        params=jax.tree.map(jnp.asarray, params),
+        featurize=featurize_graph,
+        size=graph_size,
+        buckets=BUCKETS,
+        collate=collate_graphs,
+        apply=apply_dmpnn,
+        batch_size=lambda bucket: max(1, ATOMS_PER_BATCH // bucket),
+    )
+
+
+# SHA-256 of the checkpoints, by ensemble and member.
+_CHECKPOINTS = {
+    "classification": (
+        "9a5fb298a6564e8ef739890c90b02e831521073f49eefd2310fb56cdb61a2378",
+        "2bf047553eef397060af376e78dd4e990114df8428e05f734c4e4aca284280ca",
+        "0e9d7eb3ff0b53bd2f20e43a75e0872c682b0ee27059dd50735c416d97a3fd24",
+        "4b35cb5686f23c6e3e5a4c587a5c4dd79b7f1f46be26684260c0b78366145d58",
+        "9fdac559e3058b5f7b03780f9c696223d27adb94c78f9eb9aba6154e2dbff492",
+    ),
+    "regression": (
+        "c709dc4526dc7f6cf39cea64190f63adbb2b95e280d34582c492fc53da64a1a4",
+        "57e8011a180cddf8acf66f94f5b123023c3fed503e3870a2f3f6f5300a7f3c82",
+        "05e8509fea4ddc4686c521d75ee2fe770113cb93f09a849a6378b0a0e3ce113e",
+        "04b265ff444190247b159932ab2225afc844bae9552299bf1ddf99b336c28d71",
+        "b58c76493744edfb022e50e531a8ad82453bdf543c2195d878ecfd248795c7c8",
+    ),
+}
+_TASKS = {"classification": "31 classification tasks", "regression": "10 regression tasks"}
+_NOTES = (
+    "Input: the SMILES as given, hydrogens implicit. The original's fingerprint is the sum over "
+    "atoms / 100, which grows with the molecule; the default here is the mean. Bonds between "
+    "stereocenters are seen only as RDKit's tags; 3-D coordinates are not used."
+)
+
+
+def _card(model_id: str, **facts) -> ModelCard:
+    archive = ARCHIVES["admet-ai"]
+    common = {
+        "family": "D-MPNN",
+        "modality": "graph",
+        "pretrained": True,
+        "width": HIDDEN,
+        "layer": LAYERS[-1],
+        "layers": LAYERS,
+        "pooling": "mean",
+        "parameters": 227_700,
+        "symmetry": "invariant",  # a graph has no coordinates to rotate
+        "licence": archive.licence,
+        "citation": f"{archive.citation}; Yang et al., J. Chem. Inf. Model. 59, 3370 (2019), "
+        "doi:10.1021/acs.jcim.9b00237",
+        "package": archive.requirement,
+        "package_sha256": archive.sha256,
+        "verified": "weights",
+        "notes": _NOTES,
+    }
+    return ModelCard(id=model_id, **(common | facts))
+
+
+def _pretrained_entry(kind: str, member: int) -> ModelEntry:
+    archive = ARCHIVES["admet-ai"]
+    path = f"admet_ai/resources/models/admet_{kind}/model_{member}.pt"
+
+    def build(entry: ModelEntry) -> Encoder:
+        arrays = read_weights(archive, path, sha256=_CHECKPOINTS[kind][member])["state_dict"]
+        return graph_encoder(entry.card, convert_params(arrays))
+
+    card = _card(
+        f"admet-dmpnn-{kind}-{member}",
+        name=f"ADMET-AI D-MPNN, {kind}, member {member}",
+        training_data=f"ADMET data sets of the Therapeutics Data Commons, {_TASKS[kind]}",
+        label_level="experimental ADMET measurements",
+    )
+    return ModelEntry(card=card, archives=(archive,), build=build)
+
+
+def _random_entry() -> ModelEntry:
+    card = _card(
+        "admet-dmpnn-random",
+        name="D-MPNN, random weights",
+        pretrained=False,
+        training_data="none",
+        label_level="none",
+        licence="",
+        package=None,
+        package_sha256=None,
+        verified="none",  # the code is proven on the real weights; these have no original
+        notes=f"Random weights U(−1/√n, 1/√n) for n inputs, seed 0. {_NOTES}",
+    )
+    return ModelEntry(
+        card=card, archives=(), build=lambda entry: graph_encoder(entry.card, init_params(0))
+    )
+
+
+ENTRIES: tuple[ModelEntry, ...] = (
+    *(_pretrained_entry(kind, member) for kind in _CHECKPOINTS for member in range(5)),
+    _random_entry(),
+)

@@ -1,0 +1,156 @@
+"""Atoms → inputs of fixed shape for networks that look at the neighbors within a cutoff."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+from jaxtyping import Float, Int
+from scipy.spatial.distance import cdist
+
+from jaxalign.models.encoder import Batch, Example, UnsupportedStructureError
+from jaxalign.structures.structure import Structure
+
+CLOSEST = 0.05  # Å; atoms nearer than this are one atom given twice
+
+
+def featurize_atoms(
+    structure: Structure, *, species: Mapping[int, int], cutoff: float, max_neighbors: int
+) -> Example:
+    """Species, positions and neighbors of a molecule.
+
+    Args:
+      structure: a sample with atoms and without periodicity.
+      species: atomic number → species number, for all elements that the network knows.
+      cutoff: radius of the neighbor list, Å.
+      max_neighbors: most neighbors that one atom may have.
+
+    Returns:
+      `species` `[atoms]` int32; `positions` `[atoms, 3]` float64, Å, relative to their mean, so
+      that float32 later keeps all digits of a molecule far from the origin; `neighbors`
+      `[atoms, most]` int32, −1 for empty slots.
+
+    Raises:
+      UnsupportedStructureError: if there are no atoms, or they are periodic, of a foreign element,
+        not finite, coincident or too crowded.
+    """
+    numbers, positions = _atoms(structure)
+    foreign = sorted({int(number) for number in numbers} - species.keys())
+    if foreign:
+        known = ", ".join(chemical_symbols[number] for number in species)
+        names = ", ".join(_symbol(number) for number in foreign)
+        raise UnsupportedStructureError(
+            f"this encoder knows {known} only, and the structure holds {names}; "
+            "leave it out (on_error='skip') or take an encoder for these elements"
+        )
+    neighbors = neighbor_slots(positions, cutoff=cutoff)
+    if neighbors.shape[1] > max_neighbors:
+        raise UnsupportedStructureError(
+            f"an atom has {neighbors.shape[1]} others within {cutoff} Å, at most {max_neighbors} "
+            "are supported; check that the positions are in Å"
+        )
+    return {
+        "species": np.array([species[int(number)] for number in numbers], np.int32),
+        "positions": positions - positions.mean(axis=0),
+        "neighbors": neighbors,
+    }
+
+
+def _atoms(structure: Structure) -> tuple[Int[np.ndarray, " atoms"], Float[np.ndarray, "atoms 3"]]:
+    numbers, positions = structure.atomic_numbers, structure.positions
+    if numbers is None or positions is None or not len(numbers):
+        raise UnsupportedStructureError(
+            "3-D encoders need atoms with positions, and this structure has none; "
+            "read the data from a source with coordinates"
+        )
+    if any(structure.pbc):
+        raise UnsupportedStructureError(
+            "this encoder takes molecules, and the structure is periodic; take an encoder for "
+            "materials, or set pbc to False if the cell is only a box around a molecule"
+        )
+    if not np.isfinite(positions).all():
+        raise UnsupportedStructureError("positions hold NaN or infinity; mend the source")
+    return numbers, np.asarray(positions, np.float64)
+
+
+def _symbol(number: int) -> str:
+    return chemical_symbols[number] if 0 < number < len(chemical_symbols) else f"element {number}"
+
+
+def neighbor_slots(
+    positions: Float[np.ndarray, "atoms 3"], *, cutoff: float
+) -> Int[np.ndarray, "atoms most"]:
+    """Numbers of all atoms within the cutoff of each atom, ascending, then −1.
+
+    Args:
+      positions: Å.
+      cutoff: Å.
+
+    Returns:
+      `[atoms, most]` int32; `most` is the largest number of neighbors, at least 1.
+
+    Raises:
+      UnsupportedStructureError: if two atoms lie on one another.
+    """
+    distances = cdist(positions, positions)
+    np.fill_diagonal(distances, np.inf)
+    if distances.min() < CLOSEST:
+        i, j = np.unravel_index(distances.argmin(), distances.shape)
+        raise UnsupportedStructureError(
+            f"atoms {i} and {j} are {distances[i, j]:.3g} Å apart; remove the duplicate atom, "
+            "and check that the positions are in Å"
+        )
+    is_near = distances <= cutoff
+    most = max(1, int(is_near.sum(axis=1).max()))
+    # A stable sort of the flags brings neighbors to the front and keeps their order.
+    order = np.argsort(~is_near, axis=1, kind="stable")[:, :most].astype(np.int32)
+    return np.where(np.take_along_axis(is_near, order, axis=1), order, np.int32(-1))
+
+
+def atoms_size(example: Example, *, slots: Callable[[int], int]) -> int:
+    """The smallest bucket size that has room for all atoms and all neighbors of one molecule.
+
+    Args:
+      example: what `featurize_atoms` gives.
+      slots: bucket size → neighbors that an atom may have there; not descending, and somewhere at
+        least the `max_neighbors` of `featurize_atoms`.
+
+    Returns:
+      Number of atoms, or more for a molecule with a crowded atom.
+    """
+    size, most = example["neighbors"].shape
+    while slots(size) < most:
+        size += 1
+    return size
+
+
+def collate_atoms(
+    examples: Sequence[Example], bucket: int, batch_size: int, *, slots: int, dtype=np.float32
+) -> Batch:
+    """Pads molecules to one shape.
+
+    Args:
+      examples: at most `batch_size` molecules of at most `bucket` atoms and `slots` neighbors.
+      bucket: atoms a row.
+      batch_size: rows.
+      slots: neighbors an atom.
+      dtype: of the positions.
+
+    Returns:
+      `species` `[batch_size, bucket]` (−1 for padding), `positions` `[batch_size, bucket, 3]`,
+      `neighbors` `[batch_size, bucket, slots]` (−1 where empty), `mask` `[batch_size, bucket]`.
+    """
+    batch = {
+        "species": np.full((batch_size, bucket), -1, np.int32),
+        "positions": np.zeros((batch_size, bucket, 3), dtype),
+        "neighbors": np.full((batch_size, bucket, slots), -1, np.int32),
+        "mask": np.zeros((batch_size, bucket), bool),
+    }
+    for row, example in enumerate(examples):
+        atoms, most = example["neighbors"].shape
+        batch["species"][row, :atoms] = example["species"]
+        batch["positions"][row, :atoms] = example["positions"]
+        batch["neighbors"][row, :atoms, :most] = example["neighbors"]
+        batch["mask"][row, :atoms] = True
+    return batch

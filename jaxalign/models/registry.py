@@ -1,0 +1,114 @@
+"""All encoders by id. Cards come without opening an archive; weights only when one is loaded."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from jaxalign.archives.fetch import fetch, is_fetched
+from jaxalign.models.encoder import Encoder, HostEncoder
+from jaxalign.models.entry import ModelEntry
+
+# Every module here defines `ENTRIES: tuple[ModelEntry, ...]`; order of modules = order of listings.
+_MODULES = ("catalog_rxn", "dmpnn", "ani", "controls")
+
+
+@functools.cache
+def _entries() -> Mapping[str, ModelEntry]:
+    entries: dict[str, ModelEntry] = {}
+    for name in _MODULES:
+        for entry in importlib.import_module(f"jaxalign.models.{name}").ENTRIES:
+            if entry.card.id in entries:
+                raise ValueError(
+                    f"two registered models are called {entry.card.id!r}; the second is in "
+                    f"jaxalign.models.{name}: rename one of them"
+                )
+            entries[entry.card.id] = entry
+    return MappingProxyType(entries)
+
+
+def list_models() -> tuple[ModelEntry, ...]:
+    """All registered models in a stable order, without downloading anything.
+
+    Returns:
+      One entry a model.
+    """
+    return tuple(_entries().values())
+
+
+def model_entry(model_id: str) -> ModelEntry:
+    """The registry's entry of one model.
+
+    Args:
+      model_id: registry id, e.g. `"rxnfp-bert-pretrained"`.
+
+    Returns:
+      Card, archives and builder.
+
+    Raises:
+      ValueError: if no model has this id; the message names similar ids.
+    """
+    entries = _entries()
+    if model_id in entries:
+        return entries[model_id]
+    close = difflib.get_close_matches(model_id, entries, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(map(repr, close))}? " if close else ""
+    raise ValueError(f"unknown model {model_id!r}; {hint}`jaxalign models list` shows all ids")
+
+
+def load_model(model_id: str) -> Encoder | HostEncoder:
+    """Builds an encoder with its weights, fetching its archives first if need be.
+
+    Args:
+      model_id: registry id.
+
+    Returns:
+      A network that runs under `jit`, or a descriptor that runs on the host.
+
+    Raises:
+      ValueError: if no model has this id.
+      JaxalignError: if an archive cannot be fetched or is not the one that is expected.
+    """
+    entry = model_entry(model_id)
+    fetch_model(model_id)
+    return entry.build(entry)
+
+
+def fetch_model(model_id: str) -> tuple[Path, ...]:
+    """Downloads the archives of a model into the cache unless they are there.
+
+    Args:
+      model_id: registry id.
+
+    Returns:
+      Paths of the archives in the cache; empty for models without weights.
+
+    Raises:
+      ValueError: if no model has this id.
+      JaxalignError: if an archive cannot be fetched or is not the one that is expected.
+    """
+    return tuple(fetch(archive) for archive in model_entry(model_id).archives)
+
+
+def model_fetched(entry: ModelEntry) -> bool:
+    """Whether all archives of a model are in the cache; true for models that need none."""
+    return all(is_fetched(archive) for archive in entry.archives)
+
+
+def describe_model(entry: ModelEntry) -> dict[str, Any]:
+    """The row of a model in listings.
+
+    Args:
+      entry: a registry entry.
+
+    Returns:
+      `id`, `family`, `modality`, `pretrained`, `width`, `licence`, `verified`, `fetched`.
+    """
+    card = entry.card
+    names = ("id", "family", "modality", "pretrained", "width", "licence", "verified")
+    return {name: getattr(card, name) for name in names} | {"fetched": model_fetched(entry)}

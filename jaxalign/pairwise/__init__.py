@@ -1,0 +1,1 @@
+"""N x N work in tiles, never whole: neighbors of rows under exact rules."""

@@ -1,0 +1,1 @@
+"""Where work runs: the only room that names devices, hosts and mesh axes."""

@@ -1,0 +1,159 @@
+"""Everything the report consists of, as bytes by file name."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxalign.report import canvas, labels, summary, tables
+from jaxalign.report.heatmap import clustering, draw_heatmap
+from jaxalign.report.page import FIGURES
+from jaxalign.report.relations import RELATIONS, Spread, spread
+from jaxalign.report.source import AlignmentLike, MetricView, view
+from jaxalign.report.strips import draw_strips
+
+_PIXELS = 115  # CSS pixels an inch: a figure of a dozen models fills the column
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure on the page: files relative to it, size in CSS pixels, and words for all readers."""
+
+    png: str
+    svg: str
+    width: int
+    height: int
+    alt: str
+    caption: str
+
+
+def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, bytes]:
+    """Draws the report without touching the disk.
+
+    Args:
+      alignment: scores of all pairs.
+      title: heading of the page.
+
+    Returns:
+      File name relative to the report's folder → content.
+
+    Raises:
+      ValueError: the alignment holds no metric or no model.
+    """
+    views = [view(alignment, metric) for metric in alignment.metrics]
+    if not views or not views[0].ids:
+        raise ValueError(
+            f"a report needs at least one metric and one model: got metrics={alignment.metrics}, "
+            f"models={list(alignment.cards)}; run align with both"
+        )
+    n = int(alignment.diagnostics.get("n") or 0)
+    files: dict[str, bytes] = {"table.csv": alignment.table.to_csv(index=False).encode()}
+    pictures = {}
+    with canvas.style():
+        for shown, slug in zip(views, _slugs(views), strict=True):
+            pictures[shown.metric] = _pictures(shown, slug=slug, n=n, files=files)
+    content = _content(alignment, views, n=n, title=title)
+    page = _template().render(pictures=pictures, **content)
+    files["index.html"] = page.encode()
+    return files
+
+
+def _slugs(views: list[MetricView]) -> list[str]:
+    """Parts of file names; numbered where two metric ids would give the same."""
+    plain = [shown.slug for shown in views]
+    return [
+        slug if plain.count(slug) == 1 else f"{slug}-{number}" for number, slug in enumerate(plain)
+    ]
+
+
+def _pictures(
+    shown: MetricView, *, slug: str, n: int, files: dict[str, bytes]
+) -> dict[str, Picture]:
+    """Draws the figures of one metric into `files`; none where there is nothing to draw."""
+    scores = spread(np.array([pair.value for pair in shown.pairs]))
+    found = {}
+    if len(shown.ids) > 1:
+        figure = draw_heatmap(shown, n=n)
+        found["heatmap"] = _keep(figure, f"heatmap-{slug}", files, *_heatmap_words(shown, scores))
+    if scores.count:
+        figure = draw_strips(shown)
+        found["pairs"] = _keep(figure, f"pairs-{slug}", files, *_strip_words(shown))
+    return found
+
+
+def _keep(figure: Figure, stem: str, files: dict[str, bytes], alt: str, caption: str) -> Picture:
+    for kind, content in canvas.encode(figure).items():
+        files[f"{FIGURES}/{stem}.{kind}"] = content
+    width, height = (round(_PIXELS * inches) for inches in figure.get_size_inches())
+    png, svg = (f"{FIGURES}/{stem}.{kind}" for kind in ("png", "svg"))
+    return Picture(png, svg, width, height, alt, caption)
+
+
+def _heatmap_words(shown: MetricView, scores: Spread) -> tuple[str, str]:
+    span = f"{labels.score(scores.low)} to {labels.score(scores.high)}"
+    alt = f"Clustered heatmap of {shown.title} between {len(shown.ids)} models; "
+    alt += f"scores of different models run from {span}." if scores.count else "no score computed."
+    itself = (
+        f"{labels.fixed(shown.best, 0)} by definition" if shown.similarity else "the best value"
+    )
+    caption = (
+        "Average linkage, optimal leaf ordering. Colors cover the scores of different models; the "
+        f"diagonal (a model with itself, {itself}) is hatched."
+    )
+    if not shown.symmetric:
+        caption += " The metric is directed: rows are read towards columns."
+    return alt, caption
+
+
+def _strip_words(shown: MetricView) -> tuple[str, str]:
+    means = [f"{RELATIONS[name]} {labels.score(s.mean)}" for name, s in shown.spreads.items()]
+    alt = f"Scores of all pairs under {shown.title} by relation; means: {', '.join(means)}."
+    caption = "One point a pair of models; the bar is the mean of its group."
+    return alt, caption
+
+
+def _content(
+    alignment: AlignmentLike, views: list[MetricView], *, n: int, title: str | None
+) -> dict[str, Any]:
+    first = next((shown for shown in views if shown.metric == "mutual_knn"), views[0])
+    tested = bool(alignment.table["p"].notna().any()) if "p" in alignment.table else False
+    # Tables follow the figure: related models stand together there, too.
+    ids = [first.ids[i] for i in clustering(first).order]
+    pairs, unlisted = tables.pairs_table(views)
+    where = summary.dataset_name(alignment.diagnostics)
+    return {
+        "title": title
+        or f"Alignment of {labels.count(len(ids), 'model')}{f' on {where}' if where else ''}",
+        "lead": summary.lead(first.cards, alignment.diagnostics),
+        "first": first,
+        "findings": summary.findings(first, n=n, tested=tested),
+        "tested": tested,
+        "views": views,
+        "groups": tables.groups_table(views),
+        "models": tables.models_table(alignment.cards, ids),
+        "diagnostics": tables.diagnostics_table(alignment.diagnostics, ids),
+        "pairs": pairs,
+        "unlisted": unlisted,
+        "facts": summary.run_facts(alignment, views),
+        "command": alignment.diagnostics.get("command"),
+        "losses": summary.losses(alignment, views),
+        "version": (alignment.diagnostics.get("versions") or {}).get("jaxalign", ""),
+    }
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # names come from users
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html.jinja")

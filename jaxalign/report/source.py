@@ -1,0 +1,175 @@
+"""What the report reads from an alignment: one plain host-side view a metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from jaxalign.models.card import ModelCard
+from jaxalign.report.relations import RELATIONS, Spread, relation, spread
+
+
+@runtime_checkable
+class AlignmentLike(Protocol):
+    """The part of `jaxalign.alignment.results.Alignment` that the report uses."""
+
+    table: pd.DataFrame
+    metrics: tuple[str, ...]
+    cards: Mapping[str, ModelCard]
+    diagnostics: Mapping[str, Any]
+
+    def matrix(self, metric: str) -> Any:
+        """Scores of all pairs, an `xarray.DataArray` [model_a, model_b]."""
+
+    def metadata(self, metric: str) -> Mapping[str, Any]:
+        """Title, range, direction, definition and null of a metric."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One pair of models; `a` and `b` are row numbers of the view."""
+
+    a: int
+    b: int
+    relation: str
+    value: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MetricView:
+    """All scores of one metric with what is needed to draw and to read them.
+
+    Attributes:
+      metric: metric id.
+      title: name for people.
+      axis: axis label with unit, e.g. `"mutual kNN overlap (share of k = 10 neighbors)"`.
+      definition: formula in words.
+      similarity: larger means more alike.
+      symmetric: value(a, b) = value(b, a).
+      best: the score of a perfect match.
+      k: neighbors per row, or None.
+      null: expected value for independent representations, or None.
+      normalization: how rows were normalised, or "".
+      nan_reasons: (where, reason) of cells that are not computed.
+      ids: model ids, one a row of `values`.
+      cards: one card a model.
+      values: `[m, m]` float64; NaN where not computed.
+    """
+
+    metric: str
+    title: str
+    axis: str
+    definition: str
+    similarity: bool
+    symmetric: bool
+    best: float
+    k: int | None
+    null: float | None
+    normalization: str
+    nan_reasons: tuple[tuple[str, str], ...]
+    ids: tuple[str, ...]
+    cards: tuple[ModelCard, ...]
+    values: Float[np.ndarray, "m m"]
+
+    @property
+    def slug(self) -> str:
+        """The metric id as part of a file name."""
+        return "".join(c if c.isalnum() or c in "_-" else "-" for c in self.metric)
+
+    @functools.cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs of different models, a < b; of directed metrics both directions."""
+        m = len(self.ids)
+        return tuple(
+            Pair(a, b, relation(self.cards[a], self.cards[b]), float(self.values[a, b]))
+            for a in range(m)
+            for b in range(m)
+            if a < b or (a > b and not self.symmetric)
+        )
+
+    @functools.cached_property
+    def spreads(self) -> dict[str, Spread]:
+        """Summary of every group of pairs that occurs, in the order of `RELATIONS`."""
+        groups = {name: [p.value for p in self.pairs if p.relation == name] for name in RELATIONS}
+        return {name: spread(np.array(group)) for name, group in groups.items() if group}
+
+    @property
+    def floor(self) -> float | None:
+        """Noise floor: the mean over pairs with noise; None if no such pair was computed."""
+        noise = self.spreads.get("noise")
+        return noise.mean if noise and noise.count else None
+
+
+def view(alignment: AlignmentLike, metric: str) -> MetricView:
+    """Reads one metric of an alignment into host arrays.
+
+    Args:
+      alignment: the alignment.
+      metric: metric id, one of `alignment.metrics`.
+
+    Returns:
+      The view; models without a card get one that states nothing but their id.
+    """
+    matrix, facts = alignment.matrix(metric), alignment.metadata(metric)
+    ids = tuple(str(name) for name in matrix.coords["model_a"].values)
+    values = np.array(matrix.sel(model_b=list(ids)).values, np.float64)
+    title = str(facts.get("title") or metric)
+    title = title[:1].upper() + title[1:]
+    k = None if facts.get("k") is None else int(facts["k"])
+    return MetricView(
+        metric=metric,
+        title=title,
+        axis=str(facts.get("axis") or _axis(metric, title, k)),
+        definition=str(facts.get("definition") or ""),
+        similarity=bool(facts.get("similarity", True)),
+        symmetric=bool(facts.get("symmetric", True)),
+        best=_best(facts.get("range")),
+        k=k,
+        null=_number(facts.get("null")),
+        normalization=str(facts.get("normalization") or ""),
+        nan_reasons=_reasons(facts.get("nan_reasons") or facts.get("reasons")),
+        ids=ids,
+        cards=tuple(alignment.cards.get(name) or blank_card(name) for name in ids),
+        values=values,
+    )
+
+
+def blank_card(model_id: str) -> ModelCard:
+    """Card of a model of which nothing is stated, e.g. a plain array."""
+    return ModelCard(id=model_id, name=model_id, family="", modality="", pretrained=True)
+
+
+def _axis(metric: str, title: str, k: int | None) -> str:
+    if metric == "mutual_knn" and k is not None:
+        return f"mutual kNN overlap (share of k = {k} neighbors)"
+    return title if k is None else f"{title} (k = {k})"
+
+
+def _best(limits: Any) -> float:
+    high = None if limits is None else _number(limits[1])
+    return 1.0 if high is None else high
+
+
+def _number(value: Any) -> float | None:
+    """A finite float, else None."""
+    return None if value is None or not math.isfinite(float(value)) else float(value)
+
+
+def _reasons(reasons: Any) -> tuple[tuple[str, str], ...]:
+    """(where, reason) lines of a mapping or list; pairs of ids become "a – b"."""
+    if not reasons:
+        return ()
+    if isinstance(reasons, str):
+        return (("", reasons),)
+    items = reasons.items() if isinstance(reasons, Mapping) else (("", item) for item in reasons)
+    return tuple(
+        (" – ".join(map(str, where)) if isinstance(where, tuple) else str(where), str(reason))
+        for where, reason in items
+    )

@@ -1,0 +1,127 @@
+"""What a sample is: one molecule, crystal or protein, with a stable id. Host only, NumPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import overload
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Structure:
+    """One sample. Any subset of the three views (atoms, SMILES, sequence) may be present.
+
+    Attributes:
+      id: stable identifier; embeddings are matched across encoders by it.
+      atomic_numbers: `[atoms]` int32, or None.
+      positions: `[atoms, 3]` float64 Cartesian coordinates in Å, or None.
+      cell: `[3, 3]` float64 lattice vectors as rows in Å, or None for a molecule.
+      pbc: periodicity along each lattice vector.
+      smiles: SMILES string, or None.
+      sequence: one-letter residue sequence, or None.
+      labels: named scalars (units in the name, e.g. `u0_hartree`).
+      group: structures of one group (conformers, parent, trajectory) are never counted as each
+        other's neighbors when group-aware exclusion is asked for; None = a group of its own.
+    """
+
+    id: str
+    atomic_numbers: Int[np.ndarray, " atoms"] | None = None
+    positions: Float[np.ndarray, "atoms 3"] | None = None
+    cell: Float[np.ndarray, "3 3"] | None = None
+    pbc: tuple[bool, bool, bool] = (False, False, False)
+    smiles: str | None = None
+    sequence: str | None = None
+    labels: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    group: str | None = None
+
+    def digest(self) -> bytes:
+        """SHA-256 of the content that encoders can see (id and group included, labels not)."""
+        state = hashlib.sha256()
+        text = [self.id, self.smiles, self.sequence, self.group, list(self.pbc)]
+        state.update(json.dumps(text, ensure_ascii=True).encode())
+        for array, dtype in (
+            (self.atomic_numbers, "<i4"),
+            (self.positions, "<f8"),
+            (self.cell, "<f8"),
+        ):
+            if array is None:
+                state.update(b"-")
+            else:
+                data = np.ascontiguousarray(array, dtype=dtype)
+                state.update(f"{data.shape}".encode() + data.tobytes())
+        return state.digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class SkippedStructure:
+    """A record that could not be used, kept so that reports can list it."""
+
+    where: str
+    reason: str
+
+
+class StructureSet(Sequence[Structure]):
+    """An ordered set of structures with unique ids, its source, and what was skipped on reading.
+
+    Raises:
+      ValueError: if an id occurs twice.
+    """
+
+    def __init__(
+        self,
+        structures: Iterable[Structure],
+        *,
+        name: str = "structures",
+        skipped: Sequence[SkippedStructure] = (),
+    ):
+        self._structures = tuple(structures)
+        self.name = name
+        self.skipped = tuple(skipped)
+        _require_unique([s.id for s in self._structures], name)
+
+    @overload
+    def __getitem__(self, item: int) -> Structure: ...
+    @overload
+    def __getitem__(self, item: slice) -> StructureSet: ...
+    def __getitem__(self, item):
+        if isinstance(item, slice):
+            return StructureSet(self._structures[item], name=self.name, skipped=self.skipped)
+        return self._structures[item]
+
+    def __len__(self) -> int:
+        return len(self._structures)
+
+    def __iter__(self) -> Iterator[Structure]:
+        return iter(self._structures)
+
+    def __repr__(self) -> str:
+        return f"StructureSet({self.name!r}, n={len(self)}, skipped={len(self.skipped)})"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids in order."""
+        return tuple(s.id for s in self._structures)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over all structures in order; keys everything derived from this set."""
+        state = hashlib.sha256()
+        for structure in self._structures:
+            state.update(structure.digest())
+        return state.hexdigest()
+
+
+def _require_unique(ids: Sequence[str], name: str) -> None:
+    seen: dict[str, int] = {}
+    for row, identifier in enumerate(ids):
+        if identifier in seen:
+            raise ValueError(
+                f"{name}: ids must be unique, but {identifier!r} names records "
+                f"{seen[identifier]} and {row}; rename one of them or drop the duplicate"
+            )
+        seen[identifier] = row

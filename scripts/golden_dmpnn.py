@@ -1,0 +1,153 @@
+"""Proves the D-MPNN port against chemprop and writes the golden activations of its tests.
+
+Needs an environment of its own with chemprop 2 (and so torch) besides this package:
+
+    python scripts/golden_dmpnn.py --out=tests/data
+
+Every layer of all ten checkpoints is compared on hostile molecules, in float32 (largest difference
+relative to the largest value of the layer; must be ≤ 1e-4) and float64 (≤ 1e-10). Takes a minute.
+"""
+
+import argparse
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import chemprop
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rdkit
+import torch
+from chemprop.data import BatchMolGraph, MoleculeDatapoint
+from chemprop.featurizers import SimpleMoleculeMolGraphFeaturizer
+from chemprop.models import MPNN
+
+from jaxalign.archives.entries import read_entry
+from jaxalign.archives.fetch import fetch
+from jaxalign.archives.pinned import ARCHIVES
+from jaxalign.models.dmpnn import DEPTH, ENTRIES, LAYERS
+from jaxalign.structures.structure import Structure
+
+SMILES = (
+    "C",  # one atom, no bond
+    "[H][H]",  # two atoms
+    "[Na+].[Cl-]",  # no bond, two molecules
+    "CCO",
+    "CC(=O)[O-].[NH4+]",  # charges, two molecules
+    "C/C=C\\C(C)=O",  # double-bond stereo
+    "N[C@@H](C)C(=O)O",  # tetrahedral stereo
+    "O=C(O)c1ccc(Br)cc1Cl",
+    "C1CC2(C1)OC21CC1",  # small rings, many bonds
+    "[2H]C(F)(F)S(=O)(=O)I",
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "CN1CCC[C@H]1c1cccnc1.OC(=O)[C@H](O)[C@@H](O)C(O)=O",
+)
+BUCKET = 24
+COLUMNS = slice(None, None, 50)  # of 300: what the golden file keeps of every atom
+FINGERPRINT_COLUMNS = slice(0, 8)
+
+
+def original_layers(model: MPNN, graph: BatchMolGraph) -> dict[str, np.ndarray]:
+    """Each hidden state that the port offers, by the original's own methods."""
+    passing = model.message_passing
+    layers = {}
+    with torch.no_grad():
+        start = passing.initialize(graph)
+        edges = passing.tau(start)
+        for step in range(1, DEPTH + 1):
+            if step > 1:
+                edges = passing.update(passing.message(edges, graph), start)
+            zeros = torch.zeros(len(graph.V), edges.shape[1], dtype=edges.dtype)
+            layers[f"message_{step}"] = zeros.index_add(0, graph.edge_index[1], edges)
+        layers["atoms"] = passing(graph)
+        layers["fingerprint"] = model.fingerprint(graph)
+    return {name: value.numpy() for name, value in layers.items()}
+
+
+def ported_layers(encoder, dtype) -> dict[str, np.ndarray]:
+    examples = [encoder.featurize(Structure(id=smiles, smiles=smiles)) for smiles in SMILES]
+    batch = encoder.collate(examples, BUCKET, len(SMILES) + 1)
+
+    def cast(x):
+        return jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else jnp.asarray(x)
+
+    params, batch = jax.tree.map(cast, (encoder.params, dict(batch)))
+    apply = jax.jit(encoder.apply, static_argnums=2)
+    features = {name: apply(params, batch, name) for name in LAYERS}
+    layers = {name: np.asarray(f.values)[np.asarray(f.mask)] for name, f in features.items()}
+    values, mask = features["atoms"]
+    layers["fingerprint"] = np.asarray(values * mask[..., None]).sum(axis=1)[: len(SMILES)] / 100
+    return layers
+
+
+def checkpoints() -> Iterator[tuple[str, str]]:
+    for kind in ("classification", "regression"):
+        for member in range(5):
+            path = f"admet_ai/resources/models/admet_{kind}/model_{member}.pt"
+            yield f"admet-dmpnn-{kind}-{member}", path
+
+
+def load_original(path: str) -> MPNN:
+    data = read_entry(fetch(ARCHIVES["admet-ai"]), path)  # hash of the archive checked by fetch
+    return MPNN.load_from_file(io.BytesIO(data), map_location="cpu").eval()
+
+
+def make_graph(dtype) -> BatchMolGraph:
+    featurize = SimpleMoleculeMolGraphFeaturizer()
+    graph = BatchMolGraph([featurize(MoleculeDatapoint.from_smi(s).mol) for s in SMILES])
+    graph.V, graph.E = graph.V.to(dtype), graph.E.to(dtype)
+    return graph
+
+
+def differences(dtype: str) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:
+    """Largest relative difference of each layer over all checkpoints, and the original's values."""
+    entries = {entry.card.id: entry for entry in ENTRIES}
+    graph = make_graph(getattr(torch, dtype))
+    worst: dict[str, float] = {}
+    originals = {}
+    for model_id, path in checkpoints():
+        entry = entries[model_id]
+        model = load_original(path).to(getattr(torch, dtype))
+        originals[model_id] = original_layers(model, graph)
+        ported = ported_layers(entry.build(entry), getattr(np, dtype))
+        for name, value in originals[model_id].items():
+            difference = float(np.abs(ported[name] - value).max() / np.abs(value).max())
+            worst[name] = max(worst.get(name, 0.0), difference)
+    return worst, originals
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for golden_dmpnn.npz")
+    output = parser.parse_args().out / "golden_dmpnn.npz"
+    single, originals = differences("float32")
+    jax.config.update("jax_enable_x64", True)
+    double, _ = differences("float64")
+    print("float32, relative:", {name: f"{value:.1e}" for name, value in single.items()})
+    print("float64, relative:", {name: f"{value:.1e}" for name, value in double.items()})
+    if max(single.values()) > 1e-4 or max(double.values()) > 1e-10:
+        raise SystemExit("the port does not agree with the original; nothing was written")
+    provenance = {
+        "script": "scripts/golden_dmpnn.py",
+        "archive": f"{ARCHIVES['admet-ai'].requirement} sha256 {ARCHIVES['admet-ai'].sha256}",
+        "chemprop": chemprop.__version__,
+        "torch": torch.__version__,
+        "rdkit": rdkit.__version__,
+        "float32_relative": single,
+        "float64_relative": double,
+    }
+    first = next(iter(originals))
+    golden = {name: originals[first][name][:, COLUMNS] for name in LAYERS}
+    for model_id, layers in originals.items():
+        golden[model_id] = layers["fingerprint"][:, FINGERPRINT_COLUMNS]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        output, smiles=np.array(SMILES), provenance=json.dumps(provenance), **golden
+    )
+    print(f"{output}: {output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
