@@ -7,7 +7,7 @@ Needs an environment of its own with torchani 2.2.4, torch and setuptools < 81 b
 Environment vectors, last hidden states and energies of all sixteen networks are compared on
 molecules of 1 to 113 atoms, in float32 (largest difference relative to the largest value of the
 layer; must be ≤ 1e-4, and energies ≤ 1e-4 eV an atom) and float64 (≤ 1e-10). The networks come from
-the torchani 2.0 archive, since later archives hold empty files. Takes two minutes.
+the torchani 2.0 archive, since later archives hold empty files. Takes a few minutes.
 """
 
 import argparse
@@ -135,7 +135,7 @@ _apply = functools.partial(jax.jit, static_argnums=2)(ani.apply_ani)
 
 
 def compare(folder: Path, structures, dtype: str) -> tuple[dict[str, float], dict[str, list]]:
-    """Largest difference of each layer over all networks, and the original's values."""
+    """Largest differences over all networks (energy: eV an atom), and the original's values."""
     worst: dict[str, float] = {}
     originals = {}
     atoms = np.array([len(s.atomic_numbers) for s in structures])
@@ -148,7 +148,9 @@ def compare(folder: Path, structures, dtype: str) -> tuple[dict[str, float], dic
                 value = np.abs(one[name] - other[name]).max() / np.abs(other[name]).max()
                 worst[name] = max(worst.get(name, 0.0), float(value))
             off = np.abs(one["energy"] - other["energy"]) / atoms * EV_PER_HARTREE
-            worst["energy_eV_per_atom"] = max(worst.get("energy_eV_per_atom", 0.0), float(off.max()))
+            worst["energy_eV_per_atom"] = max(
+                worst.get("energy_eV_per_atom", 0.0), float(off.max())
+            )
     return worst, originals
 
 

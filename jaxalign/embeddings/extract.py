@@ -66,7 +66,14 @@ def embed_structures(
     """
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows must be at least 1: got {chunk_rows}")
-    request = make_request(encoder, structures, layer=layer, pooling=pooling, on_error=on_error)
+    request = make_request(
+        encoder.card,
+        structures,
+        has_layers=isinstance(encoder, Encoder),
+        layer=layer,
+        pooling=pooling,
+        on_error=on_error,
+    )
     begin = time.monotonic()
     if store_path is not None and (finished := _finished(Path(store_path), request)) is not None:
         return _with_counters(finished, None, computed=0, begin=begin)
@@ -99,6 +106,43 @@ def embed_structures(
                 store.write(start, part)
             result = store.load()
     return _with_counters(result, rows, computed=_count(pending), begin=begin)
+
+
+def stored_embeddings(
+    card: ModelCard,
+    structures: Sequence[Structure],
+    *,
+    layer: str | None = None,
+    pooling: str | None = None,
+    store_path: str | Path,
+    on_error: str = "raise",
+) -> Embeddings | None:
+    """Finished embeddings, from the store alone: no weights are fetched or opened.
+
+    Args:
+      card: card of the encoder.
+      structures: what was to be embedded.
+      layer: as in `embed_structures`; must be None for host functions.
+      pooling: as in `embed_structures`; must be None for host functions.
+      store_path: the store.
+      on_error: as in `embed_structures`.
+
+    Returns:
+      The embeddings if the store holds exactly what is asked for, whole and undamaged; else None.
+    """
+    request = make_request(
+        card,
+        structures,
+        has_layers=card.pooling != "none",
+        layer=layer,
+        pooling=pooling,
+        on_error=on_error,
+    )
+    begin = time.monotonic()
+    finished = _finished(Path(store_path), request)
+    if finished is None:
+        return None
+    return _with_counters(finished, None, computed=0, begin=begin)
 
 
 def as_encoder(function: Any, card: ModelCard | None = None) -> Encoder | HostEncoder:

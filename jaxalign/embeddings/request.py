@@ -11,7 +11,7 @@ import jax
 from jaxalign.embeddings.manifest import as_json
 from jaxalign.embeddings.store import EmbeddingStore
 from jaxalign.models.card import ModelCard
-from jaxalign.models.encoder import Encoder, HostEncoder, UnsupportedStructureError
+from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.pooling import check_pooling
 from jaxalign.structures.structure import SkippedStructure, Structure, StructureSet
 
@@ -86,9 +86,10 @@ class Request:
 
 
 def make_request(
-    encoder: Encoder | HostEncoder,
+    card: ModelCard,
     structures: Sequence[Structure],
     *,
+    has_layers: bool,
     layer: str | None,
     pooling: str | None,
     on_error: str,
@@ -96,8 +97,9 @@ def make_request(
     """Checks the arguments of an extraction and fills in the card's defaults.
 
     Args:
-      encoder: a network or a host function.
+      card: card of the encoder.
       structures: what to embed.
+      has_layers: a network, whose layer and pooling can be chosen; not a host function.
       layer: layer name, or None.
       pooling: pooling name, or None.
       on_error: `"raise"` or `"skip"`.
@@ -108,12 +110,11 @@ def make_request(
     Raises:
       ValueError: for an unknown layer, pooling or option, duplicate ids, or no structures.
     """
-    card = encoder.card
     if not len(structures):
         raise ValueError("there is no structure to embed; check the input file or the selection")
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error must be 'raise' or 'skip': got {on_error!r}")
-    if isinstance(encoder, HostEncoder):
+    if not has_layers:
         if (layer, pooling) != (None, None):
             raise ValueError(
                 f"encoder {card.id!r} has no layers and no pooling; pass None for both"

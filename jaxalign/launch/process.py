@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging as standard_logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ def run_verb(
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
+    # Below warnings, JAX talks of backends that are not there.
+    standard_logging.getLogger("jax").setLevel(standard_logging.WARNING)
     app.run(lambda argv: _guarded(main, argv[1:]), argv=[_program(module), *words])
 
 

@@ -15,6 +15,7 @@ from absl import logging
 from jaxalign import api
 from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
+from jaxalign.embeddings.extract import stored_embeddings
 from jaxalign.models.registry import model_entry
 from jaxalign.parallel.multihost import is_primary_process
 from jaxalign.types import JaxalignError
@@ -99,8 +100,8 @@ def embed_models(
       models: registry ids.
       structures: what to embed.
       workdir: the run's folder.
-      layer: layer of all models; None for each card's default.
-      pooling: pooling of all models; None for each card's default.
+      layer: layer of all networks; None for each card's default.
+      pooling: pooling of all networks; None for each card's default.
       on_error: `"raise"`, or `"skip"` models and structures that fail (they are listed).
       progress: print progress lines.
 
@@ -117,12 +118,12 @@ def embed_models(
     done = Embedded({}, {}, [_skip_row(s, "all models") for s in structures.skipped], 0, 0.0)
     for model in models:
         try:
-            embeddings = api.embed(
+            embeddings = _embed(
                 model,
                 structures,
+                workdir,
                 layer=layer,
                 pooling=pooling,
-                store=store_path(workdir, model, structures, layer=layer, pooling=pooling),
                 on_error=on_error,
                 progress=progress and is_primary_process(),
             )
@@ -137,6 +138,28 @@ def embed_models(
         done.skipped += [_skip_row(s, model) for s in embeddings.info.get("skipped", ())]
     done.seconds = time.perf_counter() - start
     return done
+
+
+def _embed(model: str, structures, workdir: Path, *, layer, pooling, on_error, progress):
+    card = model_entry(model).card
+    if card.pooling == "none":  # descriptors have neither layers nor pooling
+        layer = pooling = None
+    store = store_path(workdir, model, structures, layer=layer, pooling=pooling)
+    finished = stored_embeddings(
+        card, structures, layer=layer, pooling=pooling, store_path=store, on_error=on_error
+    )
+    # Explicitly None: an Embeddings record has a length.
+    if finished is not None:
+        return finished
+    return api.embed(
+        model,
+        structures,
+        layer=layer,
+        pooling=pooling,
+        store=store,
+        on_error=on_error,
+        progress=progress,
+    )
 
 
 def _skip_row(skipped: Any, model: str) -> dict[str, str]:

@@ -21,12 +21,13 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-
-from jaxalign.models.encoder import Batch
 
 ELEMENTS = ("H", "C", "N", "O")
 SPECIES_PAIRS = len(ELEMENTS) * (len(ELEMENTS) + 1) // 2
@@ -81,10 +82,13 @@ def radial_part(
     """
     dtype, atoms = positions.dtype, positions.shape[1]
     vectors = positions[:, None, :, :] - positions[:, :, None, :]
-    # Far away instead of at distance 0: the term vanishes, and so does its gradient.
-    itself = jnp.eye(atoms, dtype=bool)[None, :, :, None]
-    r = _norm(jnp.where(itself, RADIAL_CUTOFF, vectors))[..., None]
-    shape = jnp.exp(-RADIAL_ETA.astype(dtype) * (r - RADIAL_SHIFTS.astype(dtype)) ** 2)
+    # An atom and itself, and padding, may be at distance 0, where the root has no gradient: put
+    # them beyond the cutoff, where both the term and its gradient are 0.
+    is_atom = species >= 0
+    is_pair = is_atom[:, :, None] & is_atom[:, None, :] & ~jnp.eye(atoms, dtype=bool)[None]
+    r = _norm(jnp.where(is_pair[..., None], vectors, RADIAL_CUTOFF))[..., None]
+    shifts = RADIAL_SHIFTS.astype(dtype)[None, None, None, :]
+    shape = jnp.exp(-RADIAL_ETA.astype(dtype) * (r - shifts) ** 2)
     terms = 0.25 * shape * _cutoff(r, RADIAL_CUTOFF)
     is_species = jax.nn.one_hot(species, len(ELEMENTS), dtype=dtype)
     summed = jnp.einsum("bijr,bjs->bisr", terms, is_species, precision=_HIGHEST)
@@ -119,10 +123,11 @@ def angular_part(
 
     cosine = 0.95 * jnp.sum(unit[..., first, :] * unit[..., second, :], axis=-1)[..., None]
     sine = jnp.sqrt(1 - cosine * cosine)
-    angles = ANGLES.astype(dtype)
+    angles = ANGLES.astype(dtype)[None, None, None, :]
+    shifts = ANGULAR_SHIFTS.astype(dtype)[None, None, None, :]
     by_angle = (0.5 + 0.5 * (cosine * jnp.cos(angles) + sine * jnp.sin(angles))) ** ANGULAR_POWER
     middle = 0.5 * (r[..., first] + r[..., second])[..., None]
-    by_shift = jnp.exp(-ANGULAR_ETA.astype(dtype) * (middle - ANGULAR_SHIFTS.astype(dtype)) ** 2)
+    by_shift = jnp.exp(-ANGULAR_ETA.astype(dtype) * (middle - shifts) ** 2)
     weight = 2 * cutoff[..., first] * cutoff[..., second]
     pair = _species_pair(near[..., first], near[..., second])
     is_pair = jax.nn.one_hot(pair, SPECIES_PAIRS, dtype=dtype) * weight[..., None]
@@ -137,7 +142,7 @@ def _species_pair(a: Int[Array, ...], b: Int[Array, ...]) -> Int[Array, ...]:
     return low * len(ELEMENTS) - low * (low + 1) // 2 + high
 
 
-def environment_vectors(batch: Batch) -> Float[Array, "batch atoms 384"]:
+def environment_vectors(batch: Mapping[str, Any]) -> Float[Array, "batch atoms 384"]:
     """Radial and angular parts, concatenated.
 
     Args:

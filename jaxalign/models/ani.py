@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -34,7 +34,7 @@ from jaxalign.models.aev import ANGULAR_CUTOFF, ELEMENTS, WIDTH, environment_vec
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Batch, Encoder, Example, NodeFeatures
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.initializers import torch_linear
+from jaxalign.models.initializers import torch_linear_params
 from jaxalign.models.neighbor_list import atoms_size, collate_atoms, featurize_atoms
 from jaxalign.models.weights import WeightsError, check_params
 from jaxalign.structures.structure import Structure
@@ -54,7 +54,7 @@ SELF_ENERGIES = {
 }
 BUCKETS = (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256)
 MAX_NEIGHBORS = 64
-_PAIRS_PER_BATCH = 2**18  # angular terms of one batch: 32 numbers each, so 32 MiB
+_PAIRS_PER_BATCH = 2**16  # angular terms of one batch: 32 numbers each, so 8 MiB
 
 
 def neighbor_slots(bucket: int) -> int:
@@ -94,23 +94,21 @@ class AtomicNetworks(nn.Module):
         self, element: str, x: Float[Array, "batch atoms 384"]
     ) -> tuple[Float[Array, "batch atoms 96"], Float[Array, "batch atoms"]]:
         for layer, width in enumerate(HIDDEN_WIDTHS[element], start=1):
-            x = nn.celu(_dense(width, x.shape[-1], f"{element}_{layer}")(x), alpha=0.1)
-        return x, _dense(1, x.shape[-1], f"{element}_4")(x)[..., 0]
+            x = nn.celu(_dense(width, f"{element}_{layer}")(x), alpha=0.1)
+        return x, _dense(1, f"{element}_4")(x)[..., 0]
 
 
-def _dense(width: int, fan_in: int, name: str) -> nn.Dense:
-    draw = torch_linear(fan_in)
+def _dense(width: int, name: str) -> nn.Dense:
     # One TPU pass in bfloat16 would not meet the agreement with the original.
-    precision = jax.lax.Precision.HIGHEST
-    return nn.Dense(width, precision=precision, kernel_init=draw, bias_init=draw, name=name)
+    return nn.Dense(width, precision=jax.lax.Precision.HIGHEST, name=name)
 
 
-def _run(params: Any, batch: Batch) -> tuple[Array, Array]:
+def _run(params: Any, batch: Mapping[str, Any]) -> tuple[Array, Array]:
     species = jnp.asarray(batch["species"])
     return AtomicNetworks().apply({"params": params}, environment_vectors(batch), species)
 
 
-def apply_ani(params: Any, batch: Batch, layer: str | None = None) -> NodeFeatures:
+def apply_ani(params: Any, batch: Mapping[str, Any], layer: str | None = None) -> NodeFeatures:
     """Features of all atoms of a padded batch.
 
     Args:
@@ -131,7 +129,7 @@ def apply_ani(params: Any, batch: Batch, layer: str | None = None) -> NodeFeatur
     return NodeFeatures(values, jnp.asarray(batch["mask"]))
 
 
-def interaction_energy(params: Any, batch: Batch) -> Float[Array, " batch"]:
+def interaction_energy(params: Any, batch: Mapping[str, Any]) -> Float[Array, " batch"]:
     """Energy of each molecule without the self energies of its atoms, Hartree.
 
     The networks' part is a few Hartree at most, so float32 resolves it to 1e-7; the sum with the
@@ -166,6 +164,13 @@ def energy(
     return interaction + of_species[np.asarray(batch["species"])].sum(axis=1)
 
 
+def param_shapes() -> dict[str, Any]:
+    """Names and shapes of all parameters, without computing any."""
+    inputs = jnp.zeros((1, 1, WIDTH)), jnp.zeros((1, 1), jnp.int32)
+    init = AtomicNetworks().init
+    return dict(jax.eval_shape(lambda: init(jax.random.key(0), *inputs))["params"])
+
+
 def init_params(seed: int) -> dict[str, Any]:
     """Random parameters as PyTorch draws them: U(−1/√n, 1/√n) for n inputs.
 
@@ -175,8 +180,7 @@ def init_params(seed: int) -> dict[str, Any]:
     Returns:
       Flax parameters.
     """
-    inputs = jnp.zeros((1, 1, WIDTH)), jnp.zeros((1, 1), jnp.int32)
-    return dict(jax.jit(AtomicNetworks().init)(jax.random.key(seed), *inputs)["params"])
+    return torch_linear_params(param_shapes(), seed=seed)
 
 
 def read_networks(archive: Archive, folder: str, *, sha256: str) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def read_networks(archive: Archive, folder: str, *, sha256: str) -> dict[str, An
             f"the networks in {folder} of {archive.filename} have SHA-256 {digest.hexdigest()}, "
             f"expected {sha256}: they are other networks than those this model was proven with"
         )
-    check_params(jax.eval_shape(lambda: init_params(0)), params)
+    check_params(param_shapes(), params)
     return params
 
 

@@ -8,16 +8,12 @@ import functools
 from jaxalign.archives.entries import read_entry
 from jaxalign.archives.fetch import Archive, fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models.albert_bert import (
-    TransformerConfig,
-    convert_params,
-    init_params,
-    string_encoder,
-)
+from jaxalign.models.albert_bert import convert_params, string_encoder
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
 from jaxalign.models.tokens import SmilesTokenizer
+from jaxalign.models.transformer import TransformerConfig, init_params
 from jaxalign.models.weights import read_weights
 
 RXNFP_BERT = TransformerConfig(vocabulary=591, hidden=256, depth=12, heads=4, intermediate=512)

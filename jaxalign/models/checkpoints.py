@@ -142,7 +142,7 @@ def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
     return {name: _as_array(name, **facts) for name, facts in safetensors.deserialize(data)}
 
 
-def _as_array(name: str, *, shape: list[int], dtype: str, data: bytes) -> np.ndarray:
+def _as_array(name: str, *, shape: list[int], dtype: str, data: bytes | bytearray) -> np.ndarray:
     if dtype not in _SAFETENSORS_DTYPES:
         raise CheckpointError(f"its tensor {name!r} has the type {dtype}, which cannot be read")
     values = np.frombuffer(data, _SAFETENSORS_DTYPES[dtype])

@@ -30,14 +30,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxalign.archives.pinned import ARCHIVES
 from jaxalign.models.card import ModelCard
-from jaxalign.models.encoder import Batch, Encoder, NodeFeatures
+from jaxalign.models.encoder import Encoder, NodeFeatures
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.initializers import torch_linear
+from jaxalign.models.initializers import torch_linear_params
 from jaxalign.models.molecular_graph import (
     ATOM_FEATURES,
     BOND_FEATURES,
     collate_graphs,
-    edge_slots,
     featurize_graph,
     graph_size,
 )
@@ -46,9 +45,9 @@ from jaxalign.models.weights import StateDict, check_params, read_weights
 HIDDEN = 300
 DEPTH = 3
 LAYERS = (*(f"message_{step}" for step in range(1, DEPTH + 1)), "atoms")
-# Steps of at most a quarter: an encoder's time grows with the padded size.
+# Small steps: the time grows with the padded size, and a compilation takes about a second.
 BUCKETS = (4, 6, 8, 9, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256)
-ATOMS_PER_BATCH = 2304
+ATOMS_PER_BATCH = 768  # larger batches are no faster on CPUs and waste more slots
 _HIGHEST = jax.lax.Precision.HIGHEST  # one bfloat16 pass would not agree with the original
 
 
@@ -80,18 +79,19 @@ class DirectedMessagePassing(nn.Module):
     hidden: int = HIDDEN
 
     @nn.compact
-    def __call__(self, batch: Batch, layer: str = LAYERS[-1]) -> Float[Array, "batch atoms d"]:
+    def __call__(
+        self, batch: Mapping[str, Any], layer: str = LAYERS[-1]
+    ) -> Float[Array, "batch atoms d"]:
         """States of one layer; later layers are not computed. Rows of padding mean nothing."""
         atoms, bonds = batch["atoms"], batch["bonds"]
-        fan_in = atoms.shape[-1] + bonds.shape[-1]
         steps = LAYERS.index(layer) + 1 if layer != LAYERS[-1] else DEPTH
         one_hot = functools.partial(jax.nn.one_hot, num_classes=atoms.shape[1], dtype=atoms.dtype)
         # Padding has atom −1, which one_hot maps to zeros: its edges stay 0 and reach no atom.
-        sent = self._dense("input_atoms", fan_in)(atoms)
+        sent = self._dense("input_atoms")(atoms)
         inputs = _product("bea,bad->bed", one_hot(batch["senders"]), sent)
-        inputs = inputs + self._dense("input_bonds", fan_in)(bonds)
+        inputs = inputs + self._dense("input_bonds")(bonds)
         feeds = line_graph(batch["senders"], batch["receivers"]).astype(atoms.dtype)
-        update = self._dense("hidden", self.hidden)
+        update = self._dense("hidden")
         edges = nn.relu(inputs)
         for _ in range(1, steps):
             edges = nn.relu(inputs + update(_product("bef,bfd->bed", feeds, edges)))
@@ -102,24 +102,16 @@ class DirectedMessagePassing(nn.Module):
         self, atoms: Float[Array, "batch atoms x"], messages: Float[Array, "batch atoms d"]
     ) -> Float[Array, "batch atoms d"]:
         joined = jnp.concatenate([atoms, messages], axis=-1)
-        return nn.relu(self._dense("output", joined.shape[-1], use_bias=True)(joined))
+        return nn.relu(self._dense("output", use_bias=True)(joined))
 
-    def _dense(self, name: str, fan_in: int, *, use_bias: bool = False) -> nn.Dense:
-        draw = torch_linear(fan_in)
-        return nn.Dense(
-            self.hidden,
-            use_bias=use_bias,
-            precision=_HIGHEST,
-            kernel_init=draw,
-            bias_init=draw,
-            name=name,
-        )
+    def _dense(self, name: str, *, use_bias: bool = False) -> nn.Dense:
+        return nn.Dense(self.hidden, use_bias=use_bias, precision=_HIGHEST, name=name)
 
 
 _product = functools.partial(jnp.einsum, precision=_HIGHEST)
 
 
-def apply_dmpnn(params: Any, batch: Batch, layer: str | None = None) -> NodeFeatures:
+def apply_dmpnn(params: Any, batch: Mapping[str, Any], layer: str | None = None) -> NodeFeatures:
     """Features of all atoms of a padded batch.
 
     Args:
@@ -136,8 +128,21 @@ def apply_dmpnn(params: Any, batch: Batch, layer: str | None = None) -> NodeFeat
     layer = layer or LAYERS[-1]
     if layer not in LAYERS:
         raise ValueError(f"unknown layer {layer!r} of a D-MPNN; pass one of {', '.join(LAYERS)}")
-    values = DirectedMessagePassing().apply({"params": params}, batch, layer)
-    return NodeFeatures(values, jnp.asarray(batch["mask"]))
+    arrays = {name: jnp.asarray(array) for name, array in batch.items()}
+    values = DirectedMessagePassing().apply({"params": params}, arrays, layer)
+    return NodeFeatures(values, arrays["mask"])
+
+
+def param_shapes() -> dict[str, Any]:
+    """Names and shapes of all parameters, without computing any."""
+    batch = {
+        "atoms": jnp.zeros((1, 2, ATOM_FEATURES)),
+        "bonds": jnp.zeros((1, 2, BOND_FEATURES)),
+        "senders": jnp.zeros((1, 2), jnp.int32),
+        "receivers": jnp.zeros((1, 2), jnp.int32),
+    }
+    init = DirectedMessagePassing().init
+    return dict(jax.eval_shape(lambda: init(jax.random.key(0), batch))["params"])
 
 
 def init_params(seed: int) -> dict[str, Any]:
@@ -149,14 +154,10 @@ def init_params(seed: int) -> dict[str, Any]:
     Returns:
       Flax parameters.
     """
-    batch = {
-        "atoms": jnp.zeros((1, 2, ATOM_FEATURES)),
-        "bonds": jnp.zeros((1, edge_slots(2), BOND_FEATURES)),
-        "senders": jnp.zeros((1, edge_slots(2)), jnp.int32),
-        "receivers": jnp.zeros((1, edge_slots(2)), jnp.int32),
-    }
-    variables = jax.jit(DirectedMessagePassing().init)(jax.random.key(seed), batch)
-    return dict(variables["params"])
+    # The original has one map of both kinds of features; here each has its part of the rows.
+    inputs = ATOM_FEATURES + BOND_FEATURES
+    fan_in = {"input_atoms": inputs, "input_bonds": inputs}
+    return torch_linear_params(param_shapes(), seed=seed, fan_in=fan_in)
 
 
 def convert_params(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def convert_params(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     }
     # Task heads, and buffers of the losses.
     state.require_all_taken(ignore=("predictor.", "metrics."))
-    check_params(jax.eval_shape(lambda: init_params(0)), params)
+    check_params(param_shapes(), params)
     return params
 
 

@@ -139,26 +139,12 @@ class _Machine:
         items = self.pop_to_mark()
         self._stack.append(kind(items))
 
-    def append(self, items: list[Any]) -> None:
+    def fill(self, kind: type, items: list[Any]) -> None:
         target = self._top()
-        if type(target) is list:
-            target.extend(items)
+        if type(target) is kind:
+            _FILL[kind](target, items)
         elif not isinstance(target, Opaque):
-            raise CheckpointError(f"its pickle appends to a {type(target).__name__}")
-
-    def add(self, items: list[Any]) -> None:
-        target = self._top()
-        if type(target) is set:
-            target.update(checked_set(items))
-        elif not isinstance(target, Opaque):
-            raise CheckpointError(f"its pickle adds elements to a {type(target).__name__}")
-
-    def set_items(self, items: list[Any]) -> None:
-        target = self._top()
-        if type(target) is dict:
-            target.update(checked_dict(items))
-        elif not isinstance(target, Opaque):
-            raise CheckpointError(f"its pickle sets items of a {type(target).__name__}")
+            raise CheckpointError(f"its pickle fills a {type(target).__name__} like a {kind}")
 
     def name_global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
@@ -210,9 +196,9 @@ class _Machine:
 
 # fmt: off
 _PUSH_ARGUMENT = frozenset((
-    "INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT",
-    "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
-    "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT", "STRING",
+    "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "UNICODE",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
 ))
 # fmt: on
 _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
@@ -223,6 +209,11 @@ _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
     "EMPTY_TUPLE": tuple,
     "EMPTY_SET": set,
+}
+_FILL: Mapping[type, Callable[[Any, list[Any]], None]] = {
+    list: list.extend,
+    set: lambda target, items: target.update(checked_set(items)),
+    dict: lambda target, items: target.update(checked_dict(items)),
 }
 _WITH_ARGUMENT: Mapping[str, Callable[[_Machine, Any], None]] = {
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.put),
@@ -243,11 +234,11 @@ _WITHOUT_ARGUMENT: Mapping[str, Callable[[_Machine], None]] = {
     "LIST": lambda machine: machine.marked(list),
     "DICT": lambda machine: machine.marked(checked_dict),
     "FROZENSET": lambda machine: machine.marked(lambda items: frozenset(checked_set(items))),
-    "APPEND": lambda machine: machine.append([machine.pop()]),
-    "APPENDS": lambda machine: machine.append(machine.pop_to_mark()),
-    "ADDITEMS": lambda machine: machine.add(machine.pop_to_mark()),
-    "SETITEM": lambda machine: machine.set_items([machine.pop(), machine.pop()][::-1]),
-    "SETITEMS": lambda machine: machine.set_items(machine.pop_to_mark()),
+    "APPEND": lambda machine: machine.fill(list, [machine.pop()]),
+    "APPENDS": lambda machine: machine.fill(list, machine.pop_to_mark()),
+    "ADDITEMS": lambda machine: machine.fill(set, machine.pop_to_mark()),
+    "SETITEM": lambda machine: machine.fill(dict, [machine.pop(), machine.pop()][::-1]),
+    "SETITEMS": lambda machine: machine.fill(dict, machine.pop_to_mark()),
     "STACK_GLOBAL": _Machine.name_stacked_global,
     "REDUCE": _Machine.call_popped,
     "NEWOBJ": _Machine.call_popped,

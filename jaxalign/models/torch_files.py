@@ -142,11 +142,13 @@ def _read_storages(
     return storages
 
 
-def _load_once(load_storage: _LoadStorage) -> Callable[[Any], np.ndarray]:
+def _load_once(load_storage: _LoadStorage) -> Callable[[Any], np.ndarray | Opaque]:
     """Persistent id → storage; each storage is loaded once and always under the same facts."""
     loaded: dict[str, tuple[str, int, np.ndarray]] = {}
 
-    def load(identifier: Any) -> np.ndarray:
+    def load(identifier: Any) -> np.ndarray | Opaque:
+        if (name := _module_class(identifier)) is not None:
+            return name
         kind, key, numel = _storage_facts(identifier)
         if key not in loaded:
             loaded[key] = kind, numel, load_storage(kind, key, numel)
@@ -155,6 +157,13 @@ def _load_once(load_storage: _LoadStorage) -> Callable[[Any], np.ndarray]:
         return loaded[key][2]
 
     return load
+
+
+def _module_class(identifier: Any) -> Opaque | None:
+    """The class in a persistent id ("module", class, source file, source text), else None."""
+    if type(identifier) is tuple and len(identifier) == 4 and identifier[0] == "module":
+        return identifier[1] if isinstance(identifier[1], Opaque) else None
+    return None
 
 
 def _storage_facts(identifier: Any) -> tuple[str, str, int]:

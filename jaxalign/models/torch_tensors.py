@@ -28,7 +28,10 @@ _STORAGE_DTYPES: Mapping[str, str] = {
     "BoolStorage": "u1",
     "ComplexFloatStorage": "<c8",
     "ComplexDoubleStorage": "<c16",
+    "UntypedStorage": "u1",
 }
+# Types without a storage class of their own: their tensors name the type and lie in untyped bytes.
+_TENSOR_DTYPES: Mapping[str, str] = {"uint16": "<u2", "uint32": "<u4", "uint64": "<u8"}
 
 
 def storage_bytes(kind: str, numel: int) -> int:
@@ -102,6 +105,7 @@ def constructors(*, file_bytes: int) -> Constructors:
         ("lightning.fabric.utilities.data", "AttributeDict"): _as_dict,
         ("torch._utils", "_rebuild_tensor"): budget.tensor,
         ("torch._utils", "_rebuild_tensor_v2"): budget.tensor,
+        ("torch._utils", "_rebuild_tensor_v3"): budget.typed_tensor,
         ("torch._utils", "_rebuild_parameter"): _parameter,
         ("torch", "Size"): _as_size,
         # Plain instances of foreign classes: what is left is the name of the class.
@@ -140,6 +144,25 @@ class _Budget:
             offset=offset * storage.itemsize,
             strides=tuple(step * storage.itemsize for step in stride),
         )
+
+    def typed_tensor(
+        self,
+        storage: Any,
+        offset: Any,
+        size: Any,
+        stride: Any,
+        _: Any,
+        __: Any,
+        dtype: Any,
+        *___: Any,
+    ) -> np.ndarray | Opaque:
+        """A view of untyped bytes; for types that NumPy lacks (float8, …) the name of the type."""
+        if not isinstance(dtype, Opaque) or dtype.module != "torch":
+            raise CheckpointError("a tensor does not name its type")
+        if dtype.name not in _TENSOR_DTYPES:
+            return dtype
+        _check_layout(storage, offset, size, stride)
+        return self.tensor(storage.view(_TENSOR_DTYPES[dtype.name]), offset, size, stride)
 
 
 def _check_layout(storage: Any, offset: Any, size: Any, stride: Any) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int
 from jaxalign.embeddings.preprocess import normalize_rows
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise import ordering
-from jaxalign.pairwise.proposals import Database, make_database
+from jaxalign.pairwise.proposals import BLOCK, Database, make_database
 from jaxalign.pairwise.search import Found, search_fully, search_tile
 from jaxalign.progress import Progress
 from jaxalign.types import Labels, MatrixLike, Neighbors
@@ -20,7 +20,7 @@ from jaxalign.validation import check_finite, check_k, check_matrix
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
 DEFAULT_TILE = 512
-_COLUMN_TILES = 16  # columns per step, in tiles: wide steps select at less cost
+_COLUMN_TILES = 64  # most columns of one step, in tiles: wide steps select at less cost
 _SPARE = 32  # candidates beyond k: room for ties and for rounding
 _FULL_ROWS = 64  # query rows of one full search
 
@@ -96,7 +96,7 @@ class _Search:
 
     def __init__(self, rows: Float32[np.ndarray, "n d"], codes, *, k: int, euclidean, tile: int):
         self.n, self.k, self.tile, self.euclidean = len(rows), k, tile, euclidean
-        self.column_tile = min(tile * _COLUMN_TILES, self.n + -self.n % tile)
+        self.column_tile = _even_tile(self.n, tile * _COLUMN_TILES)
         padding = -self.n % self.column_tile
         self.rows = ordering.pad_width(jnp.pad(jnp.asarray(rows), ((0, padding), (0, 0))))
         self.codes = jnp.pad(jnp.asarray(codes), (0, padding), constant_values=-1)
@@ -108,7 +108,8 @@ class _Search:
 
     def run(self, similarity: str, progress: Progress) -> Neighbors:
         uncertain = self._sweep(np.arange(self.n), "float32", progress)
-        recheck = len(uncertain)
+        # A handful of rows is searched in full at once: cheaper than compiling another proposal.
+        recheck = len(uncertain) if len(uncertain) > 2 * _FULL_ROWS else 0
         if recheck:
             uncertain = self._sweep(uncertain, "float64", None)
         for queries in _batches(uncertain, _FULL_ROWS):
@@ -164,6 +165,12 @@ class _Search:
         if keys.shape[1] > self.k:
             self.tied[queries] = keys[:, self.k - 1] == keys[:, self.k]
         return certain
+
+
+def _even_tile(n: int, most: int) -> int:
+    """Columns per step: equal steps of at most `most`, in whole blocks of the selection."""
+    steps = -(-n // most)
+    return -(-n // (steps * BLOCK)) * BLOCK
 
 
 _database = jax.jit(make_database, static_argnames=("n", "euclidean", "dtype"))

@@ -39,9 +39,12 @@ def _keys(x, y, *, euclidean: bool):
 
 
 def _nearest(keys, ids, count: int):
-    """The `count` best by (key descending, id ascending): the order of all neighbor lists."""
-    keys, ids = jax.lax.sort((-keys, ids), dimension=1, num_keys=2)
-    return -keys[:, :count], ids[:, :count]
+    """The `count` best by (key descending, id ascending): the order of all neighbor lists.
+
+    Equal keys must come in the order of their ids; `top_k` keeps that order.
+    """
+    keys, place = jax.lax.top_k(keys, count)
+    return keys, jnp.take_along_axis(ids, place, axis=1)
 
 
 @functools.partial(jax.jit, static_argnames=("k", "candidates", "column_tile", "euclidean"))
@@ -69,8 +72,11 @@ def search_tile(
         )
     with jax.named_scope("decide"):
         decide = functools.partial(_decide, database.rows, euclidean=euclidean)
+        # Columns proposed at −inf are ineligible: they get an id beyond all rows and sort last.
+        beyond = jnp.int32(database.rows.shape[0])
+        ids = jnp.sort(jnp.where(proposed == -jnp.inf, beyond, ids), axis=1)
         keys = jax.lax.map(decide, (queries, ids), batch_size=_GATHER_ROWS)
-        keys = jnp.where(proposed == -jnp.inf, -jnp.inf, keys)
+        keys = jnp.where(ids == beyond, -jnp.inf, keys)
         keys, ids = _nearest(keys, ids, min(k + 1, candidates))
     kth = keys[:, k - 1]
     shift = database.shifts[queries]
@@ -82,7 +88,7 @@ def search_tile(
 
 def _decide(rows, query_and_ids, *, euclidean: bool):
     query, ids = query_and_ids
-    return _keys(rows[query][None, :], rows[ids], euclidean=euclidean)
+    return _keys(rows[query][None, :], rows.at[ids].get(mode="clip"), euclidean=euclidean)
 
 
 @functools.partial(jax.jit, static_argnames=("k", "n", "euclidean"))
@@ -114,6 +120,7 @@ def search_fully(
         usable = usable[None, :] & (own[:, None] != others[None, :])
         keys = jnp.concatenate([best[0], jnp.where(usable, keys, -jnp.inf)], axis=1)
         ids = jnp.concatenate([best[1], jnp.broadcast_to(columns, (x.shape[0], width))], axis=1)
+        # Equal keys keep their order: earlier blocks, whose ids are lower, come first.
         return _nearest(keys, ids, k + 1), None
 
     t = queries.shape[0]

@@ -46,7 +46,7 @@ class _Layout:
     def top(self) -> float:
         return self.y + self.cell * self.count
 
-    def row(self, position: float) -> float:
+    def row(self, position: float | int) -> float:
         return self.top - (position + 0.5) * self.cell
 
 
@@ -81,7 +81,7 @@ def draw_heatmap(view: MetricView, *, n: int) -> Figure:
     for line, text in enumerate(layout.title):
         y = layout.height - _PAD - 0.2 * line
         canvas.write(
-            axes, _PAD, y, text, size=10, gid=f"title-{line}", va="top", weight="bold", color=_INK
+            axes, _PAD, y, text, size=10.0, gid=f"title-{line}", va="top", weight="bold", color=_INK
         )
     _cells(axes, view, layout, order=tree.order, colors=colors)
     _names(axes, layout)
@@ -111,7 +111,7 @@ def _layout(view: MetricView, *, order: np.ndarray, colors: Scale, n: int) -> _L
     facts = [view.title, f"n = {n:,} structures", labels.count(count, "model")]
     if view.k is not None:
         facts.insert(1, f"k = {view.k}")
-    title = canvas.wrap(" · ".join(facts), width=width - 2 * _PAD, size=10, weight="bold")
+    title = canvas.wrap(" · ".join(facts), width=width - 2 * _PAD, size=10.0, weight="bold")
     head = _PAD + 0.2 * len(title) + 0.1 + _STRIP + _GAP
     bar = bar_height(view, length=_bar_length(heat))
     legend = bar + _LEGEND_GAP + legend_size(view)[1] - _STRIP - _GAP
@@ -143,13 +143,13 @@ def _cells(axes: Axes, view: MetricView, at: _Layout, *, order: np.ndarray, colo
     )
     for i in range(at.count):
         draw_box(axes, at.x + i * at.cell, at.row(i) - at.cell / 2, size=at.cell, kind="self")
-    for i, j in np.argwhere(~np.isfinite(values) & ~np.eye(at.count, dtype=bool)):
+    for i, j in np.argwhere(~np.isfinite(values) & ~np.eye(at.count, dtype=bool)).tolist():
         draw_box(axes, at.x + j * at.cell, at.row(i) - at.cell / 2, size=at.cell, kind="missing")
     frame = at.cell * at.count
     axes.add_patch(Rectangle((at.x, at.y), frame, frame, fill=False, lw=0.6, ec="#9a9a9a"))
     if at.count > PRINT_VALUES:
         return
-    for i, j in np.argwhere(np.isfinite(shown)):
+    for i, j in np.argwhere(np.isfinite(shown)).tolist():
         canvas.write(
             axes,
             at.x + (j + 0.5) * at.cell,

@@ -11,7 +11,7 @@ from matplotlib import font_manager, ft2font
 MINUS = "\N{MINUS SIGN}"
 
 
-def score(value: float | None, *, digits: int = 3) -> str:
+def score(value: float | int | None, *, digits: int = 3) -> str:
     """A score with a fixed number of decimals, one more below 0.1; "–" if there is none."""
     if value is None or not math.isfinite(value):
         return "–"
@@ -19,7 +19,7 @@ def score(value: float | None, *, digits: int = 3) -> str:
     return fixed(value, decimals)
 
 
-def fixed(value: float, decimals: int) -> str:
+def fixed(value: float | int, decimals: int) -> str:
     """Fixed decimals with a true minus sign and without a negative zero."""
     text = f"{value:.{decimals}f}"
     if float(text) == 0:

@@ -98,7 +98,9 @@ def cluster(distances: Float[np.ndarray, "m m"], *, ids: Sequence[str]) -> Clust
     )
 
 
-def _mirrored(leaves: Int[np.ndarray, " m"], d: Float[np.ndarray, "m m"]) -> Int[np.ndarray, " m"]:
+def _mirrored(
+    leaves: Int[np.ndarray, " some"], d: Float[np.ndarray, "m m"]
+) -> Int[np.ndarray, " some"]:
     """Of an order and its mirror image, the one that starts with the more aligned models."""
     # Rounded: the sums of the two halves may differ in the last bit alone.
     total = np.round(d[np.ix_(leaves, leaves)].sum(axis=1), 9)

@@ -32,14 +32,14 @@ def draw_strips(view: MetricView) -> Figure:
     notes = [_note(view, name) for name in groups]
     left = _PAD + canvas.widest(words, _SIZE) + 0.15
     width = left + _PLOT + 0.15 + canvas.widest(notes, _SIZE) + _PAD
-    title = canvas.wrap(f"{view.title}: pairs by relation", width=width, size=10, weight="bold")
+    title = canvas.wrap(f"{view.title}: pairs by relation", width=width, size=10.0, weight="bold")
     head = _PAD + 0.2 * len(title) + 0.32
     height = head + _ROW * max(len(groups), 1) + 0.6
     figure, axes = canvas.sheet(width, height)
     for number, line in enumerate(title):
         y = height - _PAD - 0.2 * number
         style = {"va": "top", "weight": "bold", "color": _INK}
-        canvas.write(axes, _PAD, y, line, size=10, gid=f"title-{number}", **style)
+        canvas.write(axes, _PAD, y, line, size=10.0, gid=f"title-{number}", **style)
     low, high = _limits(view)
     inches = _PLOT / (high - low)
     top = height - head

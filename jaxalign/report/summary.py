@@ -41,8 +41,8 @@ def lead(cards: Sequence[ModelCard], diagnostics: Mapping[str, Any]) -> str:
     models = labels.count(len(cards), "model")
     split = "" if parts == [models] else f": {labels.joined(parts)}"
     return (
-        f"{structures}{where} were embedded by {models}{split}. For every pair of models the scores below say how far the two "
-        "agree about which structures resemble each other."
+        f"{structures}{where} were embedded by {models}{split}. For every pair of models the "
+        "scores below say how far the two agree about which structures resemble each other."
     )
 
 

@@ -24,7 +24,7 @@ class Cell:
     """One cell: its text, the key it sorts by (None sorts last), and whether to draw attention."""
 
     text: str
-    sort: float | str | None = None
+    sort: float | int | str | None = None
     flagged: bool = False
     number: bool = False
 
@@ -45,7 +45,7 @@ def text(value: Any) -> Cell:
     return Cell(words or "–", words.lower() or None)
 
 
-def number(value: float | None, shown: str | None = None, *, flagged: bool = False) -> Cell:
+def number(value: float | int | None, shown: str | None = None, *, flagged: bool = False) -> Cell:
     """A cell of a number, right-aligned; "–" for none or NaN."""
     if value is None or not math.isfinite(value):
         return Cell("–", None, flagged, number=True)
@@ -206,9 +206,9 @@ def _remarks(facts: Mapping[str, Any], n: int) -> dict[str, str]:
             f"{duplicates:,} of {n:,} structures share their embedding with another one ({groups})"
         )
     if zeros := facts.get("zero_rows"):
-        found["zeros"] = f"{labels.count(zeros, 'embedding')} without any signal (all zero)"
+        found["zeros"] = f"{labels.count(int(zeros), 'embedding')} without any signal (all zero)"
     if broken := facts.get("nonfinite_rows"):
-        found["broken"] = f"{labels.count(broken, 'embedding')} with NaN or infinity"
+        found["broken"] = f"{labels.count(int(broken), 'embedding')} with NaN or infinity"
     if (facts.get("tie_fraction") or 0.0) > _MANY_TIES:
         found["ties"] = "many equally near neighbors: their order is decided by row number"
     if (facts.get("hubness_skewness") or 0.0) > _STRONG_HUBS:
@@ -219,5 +219,5 @@ def _remarks(facts: Mapping[str, Any], n: int) -> dict[str, str]:
     return found
 
 
-def _percent(share: float | None) -> str | None:
+def _percent(share: float | int | None) -> str | None:
     return None if share is None else f"{100 * share:.1f} %"

@@ -53,7 +53,8 @@ def test_table_has_every_column_and_every_pair(rng):
     table = align(models(rng), seed=3).table
     assert tuple(table.columns) == COLUMNS
     counts = table.groupby("metric").size()
-    assert dict(counts) == {"mutual_knn": 6, "cknna": 6, "cknna:platonic": 9}  # directed: both orders
+    # The platonic variant is directed: both orders.
+    assert dict(counts) == {"mutual_knn": 6, "cknna": 6, "cknna:platonic": 9}
     assert table[["calibrated", "p", "q", "ci_low", "ci_high"]].isna().all(axis=None)
     assert set(table["seed"]) == {3}
     assert set(table["variant"]) == {"", "formula", "platonic"}
@@ -142,7 +143,7 @@ def test_load_gives_back_what_was_saved(rng, tmp_path):
 
 
 def test_interrupted_or_absent_results_are_not_trusted(rng, tmp_path):
-    with pytest.raises(ResultError, match="no alignment in .*alignment.json is missing"):
+    with pytest.raises(ResultError, match=r"no alignment in .*alignment\.json is missing"):
         ja.load(tmp_path)
     align(models(rng), workdir=tmp_path)
     table = tmp_path / "alignment" / "table.parquet"

@@ -34,5 +34,5 @@ def test_no_examples_no_batches():
 
 def test_too_large_says_the_limit():
     assert choose_bucket(20, BUCKETS) == 20
-    with pytest.raises(UnsupportedStructureError, match="size 21 .* limit of 20"):
+    with pytest.raises(UnsupportedStructureError, match=r"size 21 .* limit of 20"):
         choose_bucket(21, BUCKETS)

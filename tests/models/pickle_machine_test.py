@@ -342,4 +342,4 @@ def test_random_damage(rng):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of odd escapes in damaged text
 def test_much_random_damage(rng):
-    assert fuzz(int(rng.integers(2**32)), 100_000) > 0
+    assert fuzz(int(rng.integers(2**32)), 20_000) > 0

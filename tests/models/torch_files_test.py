@@ -1,152 +1,34 @@
-"""Torch files made here, opcode by opcode and without torch, the right ones and the hostile ones."""
+"""Containers of torch files, and damage of all kinds.
 
-import dataclasses
+As a program: python -m tests.models.torch_files_test SEED ROUNDS   damages files at random.
+"""
+
+import codecs
 import io
-import pickle
 import random
 import struct
+import subprocess
+import sys
 import tracemalloc
+import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxalign.models.checkpoints import CheckpointError, Opaque, read_checkpoint
-
-MAGIC = 0x1950A86A20F9469CFC6C
-MACHINE = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
-KINDS = {
-    "FloatStorage": np.float32,
-    "DoubleStorage": np.float64,
-    "HalfStorage": np.float16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-    "ComplexFloatStorage": np.complex64,
-    "ComplexDoubleStorage": np.complex128,
-}
-LAYOUTS = ("torch-zip", "torch-legacy")
-
-
-@dataclasses.dataclass(frozen=True)
-class Tensor:
-    """What a file says about a tensor; nothing here needs to be true."""
-
-    key: object = "0"
-    kind: str = "FloatStorage"
-    numel: object = 6
-    offset: object = 0
-    size: object = (2, 3)
-    stride: object = (3, 1)
-    function: str = "_rebuild_tensor_v2"
-    extra: tuple = ()  # further items of the persistent id
-
-
-@dataclasses.dataclass(frozen=True)
-class Raw:
-    code: bytes
-
-
-def emit(value) -> bytes:
-    """Pickle opcodes of protocol 2, as torch writes them."""
-    if isinstance(value, Raw):
-        return value.code
-    if isinstance(value, Tensor):
-        identifier = ("storage", Raw(b"ctorch\n" + value.kind.encode() + b"\n"), value.key, "cpu")
-        storage = Raw(emit((*identifier, value.numel, *value.extra)) + b"Q")
-        hooks = Raw(b"ccollections\nOrderedDict\n)R")
-        arguments = (storage, value.offset, value.size, value.stride, False, hooks)
-        return b"ctorch._utils\n" + value.function.encode() + b"\n" + emit(arguments) + b"R"
-    if isinstance(value, dict):
-        items = b"".join(emit(key) + emit(item) for key, item in value.items())
-        return b"}(" + items + b"u"
-    if isinstance(value, tuple):
-        return b"(" + b"".join(map(emit, value)) + b"t"
-    return pickle.dumps(value, 2)[2:-1]
-
-
-def write_zip(
-    value, storages, *, root="archive", extra=(), compression=zipfile.ZIP_STORED
-) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        archive.writestr(f"{root}/data.pkl", b"\x80\x02" + emit(value) + b".")
-        for key, content in storages.items():
-            archive.writestr(f"{root}/data/{key}", content)
-        for name, content in dict(extra).items():
-            archive.writestr(f"{root}/{name}", content)
-    return buffer.getvalue()
-
-
-def write_legacy(value, storages, *, itemsizes=4, machine=MACHINE, protocol=1001) -> bytes:
-    parts = [pickle.dumps(part, 2) for part in (MAGIC, protocol, machine)]
-    parts += [b"\x80\x02" + emit(value) + b".", pickle.dumps(list(storages), 2)]
-    for content in storages.values():
-        parts += [struct.pack("<q", len(content) // itemsizes), content]
-    return b"".join(parts)
-
-
-def write(layout, value, storages, *, itemsize=4) -> bytes:
-    if layout == "torch-zip":
-        return write_zip(value, storages)
-    return write_legacy(value, storages, itemsizes=itemsize)
-
-
-SIX = np.arange(6, dtype="<f4")
-
-
-def refused(data: bytes, match: str = ""):
-    with pytest.raises(CheckpointError, match=match):
-        read_checkpoint(data)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_type_comes_back(layout, kind, rng):
-    dtype = np.dtype(KINDS[kind])
-    values = rng.integers(0, 2 if kind == "BoolStorage" else 100, (4, 3)).astype(dtype)
-    tensor = Tensor(kind=kind, numel=12, size=(4, 3))
-    data = write(layout, {"w": tensor}, {"0": values.tobytes()}, itemsize=dtype.itemsize)
-    result = read_checkpoint(data)["w"]
-    assert result.dtype == dtype
-    np.testing.assert_array_equal(result, values)
-    assert not result.flags.writeable
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_bfloat16_becomes_float32(layout, rng):
-    values = rng.standard_normal(8).astype(np.float32)
-    bits = (values.view(np.uint32) >> 16).astype("<u2")
-    tensor = Tensor(kind="BFloat16Storage", numel=8, size=(8,), stride=(1,))
-    result = read_checkpoint(write(layout, {"w": tensor}, {"0": bits.tobytes()}, itemsize=2))["w"]
-    assert result.dtype == np.float32
-    np.testing.assert_array_equal(result.view(np.uint32), bits.astype(np.uint32) << 16)
-    np.testing.assert_allclose(result, values, rtol=2**-7)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_views_of_a_shared_storage(layout, rng):
-    """Against plain indexing of the numbers, element by element."""
-    flat = rng.standard_normal(60).astype("<f4")
-    tensors, expected = {}, {}
-    for number in range(40):
-        dims = int(rng.integers(0, 4))
-        size = tuple(int(n) for n in rng.integers(0, 4, dims))
-        stride = tuple(int(n) for n in rng.integers(0, 7, dims))
-        last = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-        offset = int(rng.integers(0, 60 - max(last, 0)))
-        tensors[str(number)] = Tensor(numel=60, offset=offset, size=size, stride=stride)
-        array = np.zeros(size, "<f4")
-        for index in np.ndindex(size):
-            array[index] = flat[offset + sum(i * s for i, s in zip(index, stride, strict=True))]
-        expected[str(number)] = array
-    result = read_checkpoint(write(layout, tensors, {"0": flat.tobytes()}))
-    assert list(result) == list(expected)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(result[name], array, strict=True)
+from tests.models.torch_writer import (
+    LAYOUTS,
+    SIX,
+    Raw,
+    Tensor,
+    emit,
+    refused,
+    write,
+    write_legacy,
+    write_zip,
+)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -180,6 +62,15 @@ def test_nesting_parameters_and_foreign_objects(layout):
     }
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_whole_model_leaves_the_name_of_its_class(layout):
+    """Old files carry the source text of the model's class as a persistent id."""
+    model = Raw(emit(("module", Raw(b"cnet\nNet\n"), "net.py", "import os")) + b"Q)\x81}b")
+    result = read_checkpoint(write(layout, {"model": model, "w": Tensor()}, {"0": SIX.tobytes()}))
+    assert result["model"] == Opaque("net", "Net")
+    np.testing.assert_array_equal(result["w"], SIX.reshape(2, 3))
+
+
 def test_the_root_folder_may_have_any_name_and_byteorder_is_read():
     extra = {"byteorder": b"little", "version": b"3\n"}
     data = write_zip({"w": Tensor()}, {"0": SIX.tobytes()}, root="model_0", extra=extra)
@@ -190,64 +81,13 @@ def test_the_root_folder_may_have_any_name_and_byteorder_is_read():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"offset": 1},
-        {"offset": -1},
-        {"offset": 2**63},
-        {"offset": 0.0},
-        {"stride": (-3, 1)},
-        {"stride": (4, 1)},
-        {"stride": (1,)},
-        {"stride": (2**61, 2**61)},
-        {"size": (2, 4)},
-        {"size": (-2, -3)},
-        {"size": (2**40, 3), "stride": (0, 1)},
-        {"size": (2**62, 2**62), "stride": (0, 0)},
-        {"size": (0, 2**62, 2**62), "stride": (1, 1, 1)},
-        {"size": (1,) * 33, "stride": (1,) * 33},
-        {"size": [2, 3]},
-        {"size": 6, "stride": 1},
-        {"size": None},
-        {"numel": 5},
-        {"numel": 7},
-        {"numel": -6},
-        {"numel": 2**62},
-        {"numel": "6"},
-        {"key": "1"},
-        {"key": 0},
-        {"key": "../data.pkl"},
-        {"kind": "QUInt8Storage"},
-        {"kind": "DoubleStorage"},
-        {"extra": (("0", 0, 6),)},
-        {"extra": (None, None)},
-    ],
-    ids=str,
-)
-def test_lies_about_tensors_are_refused(layout, change):
-    tensor = dataclasses.replace(Tensor(), **change)
-    tracemalloc.start()
-    refused(write(layout, {"w": tensor}, {"0": SIX.tobytes()}))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 10e6
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_many_repeated_numbers_are_refused(layout):
-    """Each tensor alone is affordable: 4 MB out of one number."""
-    tensors = {str(i): Tensor(size=(2**20,), stride=(0,)) for i in range(10)}
-    data = write(layout, tensors, {"0": SIX.tobytes()})
-    refused(data, "its tensors take more than")
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
     "identifier",
     [
         "text",
         ("storage",),
-        ("module", Raw(b"ctorch\nFloatStorage\n"), "0", "cpu", 6),
+        ("other", Raw(b"ctorch\nFloatStorage\n"), "0", "cpu", 6),
+        ("module", "Net", "net.py", "source"),
+        ("module", Raw(b"cnet\nNet\n")),
         ("storage", "FloatStorage", "0", "cpu", 6),
         ("storage", Raw(b"cos\nsystem\n"), "0", "cpu", 6),
         ("storage", Raw(b"ctorch\nFloatStorage\n"), ("0",), "cpu", 6),
@@ -264,23 +104,6 @@ def test_odd_persistent_ids_are_refused(layout, identifier):
 def test_a_storage_under_two_types_is_refused(layout):
     value = {"a": Tensor(), "b": Tensor(kind="IntStorage")}
     refused(write(layout, value, {"0": SIX.tobytes()}), "different types")
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
-    "call",
-    [
-        b"ctorch._utils\n_rebuild_tensor_v2\n)R",
-        b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00))tR",
-        b"ctorch\nSize\nX\x03\x00\x00\x00abc\x85R",
-        b"c__builtin__\nset\n(]]]lt\x85R",
-        b"ccollections\nOrderedDict\n](K\x01e\x85R",
-        b"ccollections\nOrderedDict\nK\x01\x85R",
-        b"ccopy_reg\n_reconstructor\nK\x01\x85R",
-    ],
-)
-def test_known_calls_with_odd_arguments_are_refused(layout, call):
-    refused(write(layout, {"w": Raw(call)}, {}))
 
 
 def test_zip_files_with_tricks_are_refused():
@@ -322,10 +145,11 @@ def test_legacy_files_with_tricks_are_refused():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_truncation_is_refused(layout):
+def test_truncated_files_are_refused(layout, rng):
     data = write(layout, {"w": Tensor()}, {"0": SIX.tobytes()})
-    for length in range(len(data)):
+    for length in rng.choice(len(data), 100, replace=False):
         refused(data[:length])
+    refused(data[:-1])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -345,6 +169,11 @@ def walk(value) -> int:
     return 0
 
 
+def forbid_execution(event, arguments):
+    if event.startswith(("pickle.", "os.", "subprocess.", "exec", "open", "socket.")):
+        sys.exit(f"a damaged file caused {event} {arguments}")
+
+
 def fuzz(seed: int, rounds: int) -> tuple[int, int]:
     """Damages good files; returns how many were read and the largest allocation."""
     chance = random.Random(seed)
@@ -360,6 +189,9 @@ def fuzz(seed: int, rounds: int) -> tuple[int, int]:
     for data in good:
         assert walk(read_checkpoint(data)) > 0
     read = 0
+    codecs.lookup("raw-unicode-escape")  # imported on first use
+    sys.addaudithook(forbid_execution)
+    warnings.simplefilter("ignore")  # of odd escapes in damaged text
     tracemalloc.start()
     for _ in range(rounds):
         data = bytearray(chance.choice(good))
@@ -386,16 +218,29 @@ def write_legacy_mixed(value, storages) -> bytes:
     return data[: -len(tail)] + struct.pack("<q", 12) + storages["1"]
 
 
-def test_random_damage_is_an_error_or_harmless(rng, monkeypatch):
-    calls = []
-    monkeypatch.setattr("os.system", calls.append)
-    read, peak = fuzz(int(rng.integers(2**32)), 600)
+def fuzz_apart(seed: int, rounds: int) -> tuple[int, int]:
+    """Runs `fuzz` as users do: without the annotations being checked, which is 25 times faster."""
+    command = [sys.executable, "-m", "tests.models.torch_files_test", str(seed), str(rounds)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, timeout=1800, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    read, peak = done.stdout.split()
+    return int(read), int(peak)
+
+
+def test_random_damage_is_an_error_or_harmless(rng):
+    read, peak = fuzz_apart(int(rng.integers(2**32)), 1000)
     assert read > 0
     assert peak < 100e6
-    assert calls == []
 
 
 @pytest.mark.slow
 def test_much_random_damage_is_an_error_or_harmless(rng):
-    _, peak = fuzz(int(rng.integers(2**32)), 50_000)
-    assert peak < 200e6
+    _, peak = fuzz_apart(int(rng.integers(2**32)), 100_000)
+    assert peak < 100e6
+
+
+if __name__ == "__main__":
+    print(*fuzz(int(sys.argv[1]), int(sys.argv[2])))

@@ -85,5 +85,5 @@ def test_reads_a_pinned_weight_file(archive):
     digest, archive = archive
     arrays = read_weights(archive, "tiny/model.npz", sha256=digest)
     assert arrays["w"].shape == (2, 3)
-    with pytest.raises(JaxalignError, match="(?i)sha-?256"):
+    with pytest.raises(JaxalignError, match=r"(?i)sha-?256"):
         read_weights(archive, "tiny/model.npz", sha256="0" * 64)

@@ -109,7 +109,7 @@ def test_every_other_row_is_a_neighbor_at_k_n_minus_1(rng, n):
 
 def test_many_column_tiles_give_the_same_ids(rng, monkeypatch):
     x = oracles.anisotropic(rng, 700, 16, 0.96)
-    monkeypatch.setattr(module, "_COLUMN_TILES", 1)
+    monkeypatch.setattr(module, "_COLUMN_TILES", 1)  # columns in steps of at most 96
     found = neighbors(x, k=40, tile_size=96)
     np.testing.assert_array_equal(found.indices, oracles.knn(oracles.l2_rows(x), 40))
 

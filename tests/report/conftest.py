@@ -172,6 +172,6 @@ def make_alignment(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake_alignment() -> Callable[..., FakeAlignment]:
     return make_alignment
