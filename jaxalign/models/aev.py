@@ -110,36 +110,63 @@ def angular_part(
     Returns:
       `[batch, atoms, 320]`, pair of species by shift by angle.
     """
-    dtype = positions.dtype
-    first, second = np.triu_indices(neighbors.shape[2], 1)
-    row = jnp.arange(len(species), dtype=jnp.int32)[:, None, None]
-    is_empty = neighbors < 0
-    vectors = positions[row, neighbors] - positions[:, :, None, :]
-    vectors = jnp.where(is_empty[..., None], ANGULAR_CUTOFF, vectors)  # beyond the cutoff
-    r = _norm(vectors)
-    unit = vectors / r[..., None]
-    cutoff = jnp.where(is_empty, 0, _cutoff(r, ANGULAR_CUTOFF))
-    near = species[row, neighbors]
-
-    cosine = 0.95 * jnp.sum(unit[..., first, :] * unit[..., second, :], axis=-1)[..., None]
+    slots = _neighbor_slots(species, positions, neighbors)
+    one, other = _pairs_of(slots)
+    cosine = 0.95 * jnp.sum(one[..., :3, :] * other[..., :3, :], axis=-2, keepdims=True)
     sine = jnp.sqrt(1 - cosine * cosine)
-    angles = ANGLES.astype(dtype)[None, None, None, :]
-    shifts = ANGULAR_SHIFTS.astype(dtype)[None, None, None, :]
-    by_angle = (0.5 + 0.5 * (cosine * jnp.cos(angles) + sine * jnp.sin(angles))) ** ANGULAR_POWER
-    middle = 0.5 * (r[..., first] + r[..., second])[..., None]
-    by_shift = jnp.exp(-ANGULAR_ETA.astype(dtype) * (middle - shifts) ** 2)
-    weight = 2 * cutoff[..., first] * cutoff[..., second]
-    pair = _species_pair(near[..., first], near[..., second])
-    is_pair = jax.nn.one_hot(pair, SPECIES_PAIRS, dtype=dtype) * weight[..., None]
-    terms = by_shift[..., :, None] * by_angle[..., None, :]
-    summed = jnp.einsum("bitp,bitaz->bipaz", is_pair, terms, precision=_HIGHEST)
+    (r_one, cut_one, kind_one), (r_other, cut_other, kind_other) = (
+        jnp.split(half[..., 3:, :], 3, axis=-2) for half in (one, other)
+    )
+
+    def column(constants: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1 1 n 1"]:
+        return constants.astype(positions.dtype)[None, None, :, None]
+
+    cos_z, sin_z = np.cos(column(ANGLES)), np.sin(column(ANGLES))
+    by_angle = (0.5 + 0.5 * (cosine * cos_z + sine * sin_z)) ** ANGULAR_POWER
+    offset = 0.5 * (r_one + r_other) - column(ANGULAR_SHIFTS)
+    by_shift = jnp.exp(-ANGULAR_ETA.astype(offset.dtype) * offset**2)
+    is_kind = _species_pair(kind_one, kind_other) == column(
+        np.arange(SPECIES_PAIRS, dtype=np.float32)
+    )
+    by_kind = jnp.where(is_kind, 2 * cut_one * cut_other, 0)
+    by_kind_and_shift = by_kind[:, :, :, None, :] * by_shift[:, :, None, :, :]
+    summed = jnp.einsum("bipat,bizt->bipaz", by_kind_and_shift, by_angle, precision=_HIGHEST)
     return summed.reshape(*species.shape, ANGULAR_WIDTH)
 
 
-def _species_pair(a: Int[Array, ...], b: Int[Array, ...]) -> Int[Array, ...]:
+def _neighbor_slots(
+    species: Int[Array, "batch atoms"],
+    positions: Float[Array, "batch atoms 3"],
+    neighbors: Int[Array, "batch atoms slots"],
+) -> Float[Array, "batch atoms 6 slots"]:
+    """Unit vector (3), distance, cutoff function and species number of every neighbor."""
+    row = jnp.arange(len(species), dtype=jnp.int32)[:, None, None]
+    is_empty = neighbors < 0
+    vectors = positions[row, neighbors] - positions[:, :, None, :]
+    vectors = jnp.where(is_empty[..., None], ANGULAR_CUTOFF, vectors)  # anything but distance 0
+    r = _norm(vectors)[..., None]
+    cutoff = jnp.where(is_empty[..., None], 0, _cutoff(r, ANGULAR_CUTOFF))
+    kind = species[row, neighbors][..., None].astype(r.dtype)
+    return jnp.concatenate([vectors / r, r, cutoff, kind], axis=-1).swapaxes(-1, -2)
+
+
+def _pairs_of(
+    slots: Float[Array, "batch atoms 6 slots"],
+) -> tuple[Float[Array, "batch atoms 6 pairs"], Float[Array, "batch atoms 6 pairs"]]:
+    # Products with constant 0/1 matrices: exact, and twice as fast as gathers on CPUs.
+    count = slots.shape[-1]
+    select = np.eye(count, dtype=slots.dtype)
+    one, other = (
+        jnp.einsum("bifk,kt->bift", slots, select[:, side], precision=_HIGHEST)
+        for side in np.triu_indices(count, 1)
+    )
+    return one, other
+
+
+def _species_pair(a: Float[Array, ...], b: Float[Array, ...]) -> Float[Array, ...]:
     # Row-major number in the upper triangle of a species × species matrix.
     low, high = jnp.minimum(a, b), jnp.maximum(a, b)
-    return low * len(ELEMENTS) - low * (low + 1) // 2 + high
+    return low * len(ELEMENTS) - 0.5 * low * (low + 1) + high
 
 
 def environment_vectors(batch: Mapping[str, Any]) -> Float[Array, "batch atoms 384"]:

@@ -228,8 +228,10 @@ _CHECKPOINTS = {
 _TASKS = {"classification": "31 classification tasks", "regression": "10 regression tasks"}
 _NOTES = (
     "Input: the SMILES as given, hydrogens implicit. The original's fingerprint is the sum over "
-    "atoms / 100, which grows with the molecule; the default here is the mean. Bonds between "
-    "stereocenters are seen only as RDKit's tags; 3-D coordinates are not used."
+    "atoms / 100, which grows with the molecule; the default here is the mean. Trap of the "
+    "original, kept: RDKit's chiral tag depends on the order in which a SMILES names neighbors, "
+    "so two spellings of one chiral molecule may differ, and spellings of two enantiomers may "
+    "agree. Without stereocenters the order of atoms does not matter."
 )
 
 

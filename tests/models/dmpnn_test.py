@@ -90,6 +90,15 @@ def test_order_of_atoms_does_not_matter(params, rng):
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
+def test_chiral_tags_follow_the_spelling_as_in_the_original(params):
+    """The card warns of it: the same molecule differs, and enantiomers agree, by spelling."""
+    left, same, mirrored = "N[C@@H](C)C(=O)O", "C[C@H](N)C(=O)O", "N[C@H](C)C(=O)O"
+    assert Chem.CanonSmiles(left) == Chem.CanonSmiles(same) != Chem.CanonSmiles(mirrored)
+    rows = pooled(params, [left, same, mirrored])
+    assert np.abs(rows[0] - rows[1]).max() > 1e-4
+    np.testing.assert_allclose(rows[1], rows[2], rtol=1e-5, atol=1e-6)
+
+
 def test_padding_company_and_order_do_not_matter(params, rng):
     expected = np.concatenate([pooled(params, [s], bucket=9) for s in SMILES])
     np.testing.assert_allclose(pooled(params, SMILES, slots=9), expected, rtol=1e-5, atol=1e-6)

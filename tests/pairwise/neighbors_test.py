@@ -40,7 +40,8 @@ def test_representable_ties_follow_value_then_index(rng, similarity):
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_duplicates_beyond_the_candidates_are_searched_fully(rng, similarity):
     # 150 equal rows: more ties than candidates, so no proposal can be certain.
-    x = oracles.anisotropic(rng, 400, 24, 0.96)
+    # Unit rows, so that by every similarity nothing is nearer to a row than its equals.
+    x = oracles.l2_rows(oracles.anisotropic(rng, 400, 24, 0.96))
     x[rng.permutation(400)[:150]] = x[7]
     found = neighbors(x, k=10, similarity=similarity, tile_size=128)
     keys = oracles.order_keys(stored(x, similarity), similarity)
@@ -49,18 +50,17 @@ def test_duplicates_beyond_the_candidates_are_searched_fully(rng, similarity):
     best = -np.sort(-keys, axis=1)[:, :10]
     np.testing.assert_allclose(chosen, best, rtol=1e-12, atol=1e-12)
     copies = np.flatnonzero((x == x[7]).all(1))
-    if similarity != "inner":  # by inner product, a longer row can be nearer than an equal one
-        for row in copies[:5]:
-            np.testing.assert_array_equal(found.indices[row], copies[copies != row][:10])
+    for row in copies[:5]:
+        np.testing.assert_array_equal(found.indices[row], copies[copies != row][:10])
     assert found.diagnostics["rows_searched_fully"] >= 150
 
 
 def test_float64_recheck_resolves_what_float32_cannot(rng, monkeypatch):
     # A one-dimensional curve with hardly a spare candidate: float32 products cannot certify it.
     monkeypatch.setattr(module, "_SPARE", 2)
-    t = np.sort(rng.uniform(0, 1, 600))
+    t = np.sort(rng.uniform(0, 1, 2000))
     x = np.stack([np.cos(t), np.sin(t), t**2], 1).astype(np.float32)
-    found = neighbors(x, k=8, similarity="euclidean", tile_size=100)
+    found = neighbors(x, k=8, similarity="euclidean", tile_size=500)
     assert found.diagnostics["rows_rechecked_float64"] > 0
     np.testing.assert_array_equal(found.indices, oracles.knn(x, 8, "euclidean"))
 
