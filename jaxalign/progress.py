@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from typing import TextIO
 
 
 def _clock(seconds: float) -> str:
@@ -31,7 +31,7 @@ class Progress:
         total: int,
         unit: str = "rows",
         enabled: bool = True,
-        stream: TextIO | None = None,
+        stream: io.TextIOBase | None = None,
         interval: float = 0.2,
         log_interval: float = 10.0,
     ):

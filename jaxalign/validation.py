@@ -30,7 +30,7 @@ def check_matrix(x: MatrixLike, *, name: str = "x") -> Float[np.ndarray, "n d"]:
     return x
 
 
-def check_k(k: int, n: int, *, least: int = 1) -> None:
+def check_k(k: int | np.integer, n: int, *, least: int = 1) -> None:
     """Neighbors per row: `least` <= k < n.
 
     Raises:

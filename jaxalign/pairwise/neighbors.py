@@ -70,7 +70,7 @@ def neighbors(
     if tile < 1:
         raise ValueError(f"tile_size must be at least 1: got {tile_size}")
     with jax.enable_x64(True):
-        search = _Search(rows, codes, k=k, euclidean=similarity == "euclidean", tile=tile)
+        search = _Search(rows, codes, k=int(k), euclidean=similarity == "euclidean", tile=tile)
         with Progress(progress or "", total=n, enabled=progress is not None) as shown:
             return search.run(similarity, shown)
 

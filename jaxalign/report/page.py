@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 
 from jaxalign.archives.atomic import atomic_write, require_writable
-from jaxalign.report.source import AlignmentLike
+from jaxalign.report.source import FIGURES, AlignmentLike
 from jaxalign.types import JaxalignError
 
-FIGURES = "figures"
 _EXTRA = ("matplotlib", "jinja2")
 
 

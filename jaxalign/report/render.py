@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 
 from jaxalign.report import canvas, labels, summary, tables
 from jaxalign.report.heatmap import clustering, draw_heatmap
-from jaxalign.report.page import FIGURES
 from jaxalign.report.relations import RELATIONS, Spread, spread
-from jaxalign.report.source import AlignmentLike, MetricView, view
+from jaxalign.report.source import FIGURES, AlignmentLike, MetricView, view
 from jaxalign.report.strips import draw_strips
 
 _PIXELS = 115  # CSS pixels an inch: a figure of a dozen models fills the column

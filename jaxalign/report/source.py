@@ -15,6 +15,8 @@ from jaxtyping import Float
 from jaxalign.models.card import ModelCard
 from jaxalign.report.relations import RELATIONS, Spread, relation, spread
 
+FIGURES = "figures"  # folder of the pictures, beside the page
+
 
 @runtime_checkable
 class AlignmentLike(Protocol):
