@@ -61,6 +61,7 @@ def main(words: Sequence[str]) -> None:
     )
     alignment = alignment.with_facts(
         dataset={"name": structures.name, "content_hash": structures.content_hash},
+        title=config.title,
         command=workflow.command_line(),
         skipped=embedded.skipped,
         failed_models={**alignment.diagnostics["failed_models"], **embedded.failed},
@@ -69,7 +70,7 @@ def main(words: Sequence[str]) -> None:
     alignment.save(workdir)
     work = alignment.diagnostics["work"]
     logging.info("%s", workflow.describe_work(work, embedded.rows_computed))
-    page = api.write_report(alignment, workdir / workflow.REPORT, title=config.title)
+    page = api.write_report(alignment, workdir / workflow.REPORT)
     print(f"report: {page.resolve()}")
 
 

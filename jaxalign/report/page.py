@@ -28,7 +28,7 @@ def write_report(
     Args:
       alignment: scores of all pairs; models without a card are listed by their label.
       out_dir: folder, created if it does not exist.
-      title: heading of the page; the default names the models and the data set.
+      title: heading of the page; the default is the title of the run, or names models and data.
 
     Returns:
       Path of `index.html`.

@@ -37,7 +37,7 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
 
     Args:
       alignment: scores of all pairs.
-      title: heading of the page.
+      title: heading of the page; None for the one that the run was given, if any.
 
     Returns:
       File name relative to the report's folder → content.
@@ -57,7 +57,7 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
     with canvas.style():
         for shown, slug in zip(views, _slugs(views), strict=True):
             pictures[shown.metric] = _pictures(shown, slug=slug, n=n, files=files)
-    content = _content(alignment, views, n=n, title=title)
+    content = _content(alignment, views, n=n, title=title or alignment.diagnostics.get("title"))
     page = _template().render(pictures=pictures, **content)
     files["index.html"] = page.encode()
     return files

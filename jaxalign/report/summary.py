@@ -17,7 +17,9 @@ _KINDS = (
     ("descriptor", "descriptor"),
     ("noise", "noise control"),
 )
-_UNLISTED = ("ids", "graph_keys", "models", "metrics", "skipped", "failed_models", "command")
+_UNLISTED = (
+    *("ids", "graph_keys", "models", "metrics", "skipped", "failed_models", "command", "title"),
+)
 _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "seconds", "seed")
 
 
