@@ -9,19 +9,19 @@ from jaxalign.metrics import mutual_knn
 
 
 @pytest.mark.parametrize("mean_cosine", [0.0, 0.96, 0.998])
-@pytest.mark.parametrize("k", [1, 10, 60])
+@pytest.mark.parametrize("k", [1, 40])
 def test_agrees_with_dense_masks(rng, mean_cosine, k):
-    x, y = oracles.related_pair(rng, 250, 24, 40, mean_cosine)
+    x, y = oracles.related_pair(rng, 250, 24, 24, mean_cosine)
     expected = oracles.mutual_knn(oracles.l2_rows(x), oracles.l2_rows(y), k)
     assert float(mutual_knn(x, y, k=k)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_identity_independent_and_complete(rng):
-    x, y = (rng.normal(size=(400, 16)).astype(np.float32) for _ in "xy")
-    assert float(mutual_knn(x, x)) == 1.0
-    assert float(mutual_knn(x, y, k=399)) == 1.0
-    # Hubs make rows dependent: allow well beyond the hypergeometric standard error of 400 rows.
-    assert float(mutual_knn(x, y, k=20)) == pytest.approx(20 / 399, abs=0.02)
+    x, y = (rng.normal(size=(200, 24)).astype(np.float32) for _ in "xy")
+    assert float(mutual_knn(x, x, k=20)) == 1.0
+    assert float(mutual_knn(x, y, k=199)) == 1.0
+    # Hubs make rows dependent: allow well beyond the hypergeometric standard error of 200 rows.
+    assert float(mutual_knn(x, y, k=20)) == pytest.approx(20 / 199, abs=0.03)
 
 
 def test_invariant_to_rotation_and_scale_but_not_to_shear(rng):
