@@ -16,7 +16,7 @@ from ml_collections import config_dict
 def get_config() -> config_dict.ConfigDict:
     """The default run."""
     config = config_dict.ConfigDict()
-    config.title = "Encoders of four modalities on QM9"
+    config.title = config_dict.placeholder(str)  # None: named after models and data
     config.dataset = config_dict.create(
         name="qm9",
         path="",  # or a file: SMILES csv/smi(.gz), SDF, xyz, CIF, POSCAR, ASE db

@@ -30,7 +30,7 @@ from torchani.neurochem import Constants, load_model_ensemble, load_sae
 
 from jaxalign.archives.fetch import fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models import ani
+from jaxalign.models import ani, catalog_ani
 from jaxalign.models.neighbor_list import collate_atoms
 from jaxalign.structures.structure import Structure
 
@@ -100,7 +100,7 @@ def _original_molecule(member, computer, shift, structure, dtype):
 
 def ported_layers(family: str, structures, dtype) -> list[dict[str, np.ndarray]]:
     """The same of the port."""
-    entries = {entry.card.id: entry for entry in ani.ENTRIES}
+    entries = {entry.card.id: entry for entry in catalog_ani.ENTRIES}
     members = []
     for number in range(8):
         entry = entries[f"{family}-{number}"]

@@ -29,7 +29,8 @@ import jaxalign
 from jaxalign.archives.entries import read_entry
 from jaxalign.archives.fetch import fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models.dmpnn import DEPTH, ENTRIES, LAYERS
+from jaxalign.models.catalog_admet import ENTRIES
+from jaxalign.models.dmpnn import DEPTH, LAYERS
 from jaxalign.models.molecular_graph import ATOM_FEATURES, BOND_FEATURES, featurize_graph
 from jaxalign.structures.structure import Structure
 

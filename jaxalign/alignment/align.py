@@ -18,8 +18,8 @@ from jaxalign.alignment.plan import MetricPlan, plan_metrics
 from jaxalign.alignment.results import COLUMNS, FOLDER, Alignment
 from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
-from jaxalign.pairwise.neighbors import DEFAULT_TILE
 from jaxalign.types import Labels
+from jaxalign.validation import check_tile
 
 PRECISION = "float64 decides"
 _LATER = {
@@ -30,7 +30,7 @@ _LATER = {
 
 
 def align(
-    models: Mapping[str, Any],
+    models: Mapping[Any, Any],
     *,
     metrics: Sequence[str] = ("cknna", "mutual_knn"),
     k: int | Mapping[str, int] | None = None,
@@ -79,6 +79,7 @@ def align(
     """
     require_sound_jax()
     _refuse_later({"permutations": permutations, "confidence": confidence, "mesh": mesh})
+    check_tile(tile_size)
     folder = None
     if workdir is not None:
         folder = Path(workdir) / FOLDER
@@ -159,7 +160,7 @@ def _diagnostics(engine: Engine, plans: Sequence[MetricPlan], seed: int) -> dict
         },
         "grouped": inputs.groups is not None,
         "devices": [str(device) for device in jax.local_devices()[:1]],
-        "tile_size": engine.tile_size or DEFAULT_TILE,
+        "tile_size": check_tile(engine.tile_size),
         "precision": PRECISION,
         "seed": seed,
         "work": vars(engine.work),

@@ -17,7 +17,7 @@ from jaxalign.alignment.inputs import Inputs, ModelInput
 from jaxalign.alignment.plan import GraphSettings, MetricPlan, graph_sizes
 from jaxalign.alignment.resume import GraphCache, TermCache, content_key
 from jaxalign.embeddings.record import order_hash
-from jaxalign.metrics._pair import model_graph
+from jaxalign.metrics._pair import degenerate, model_graph
 from jaxalign.pairwise.edges import GraphStatistics
 from jaxalign.progress import Progress
 
@@ -110,7 +110,7 @@ class Engine:
 
     def _scores(self, plan: MetricPlan, graphs: dict[str, GraphStatistics]) -> list[PairScore]:
         names = [m.name for m in self.inputs.models]
-        reasons = {m.name: m.reason for m in self.inputs.models}
+        reasons = {m.name: m.reason or self._degenerate(m.name) for m in self.inputs.models}
         n = len(self.inputs.ids)
         terms = self._terms(plan, graphs)
         scores = []
@@ -122,6 +122,9 @@ class Engine:
             gamma = (terms[a, b], terms[a, a], terms[b, b])
             scores.append(PairScore(plan, a, b, *plan.metric.score(*gamma, n, plan.k)))
         return scores
+
+    def _degenerate(self, model: str) -> str:
+        return next(filter(None, map(degenerate, self.model_diagnostics[model].values())), "")
 
     def _terms(self, plan: MetricPlan, graphs: dict[str, GraphStatistics]) -> dict:
         """Γ of all pairs, of which only those without a stored value are computed."""

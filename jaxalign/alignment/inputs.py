@@ -62,7 +62,7 @@ class Inputs:
 
 
 def collect_inputs(
-    models: Mapping[str, Any],
+    models: Mapping[Any, Any],
     *,
     ids: Labels | None,
     groups: Labels | Mapping[str, Any] | None,
@@ -84,6 +84,10 @@ def collect_inputs(
     """
     if on_nonfinite not in NONFINITE:
         raise ValueError(f"on_nonfinite must be one of {NONFINITE}: got {on_nonfinite!r}")
+    if not isinstance(models, Mapping):
+        raise ValueError(f"models must map labels to arrays: got {type(models).__name__}")
+    if len({str(name) for name in models}) < len(models):
+        raise ValueError(f"labels must differ as text: got {list(models)}")
     if len(models) < 2:
         raise ValueError(f"align needs at least 2 models: got {len(models)} ({list(models)})")
     records = {str(name): _as_record(str(name), x, ids) for name, x in models.items()}

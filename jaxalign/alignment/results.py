@@ -95,7 +95,9 @@ class Alignment:
         settings = self.diagnostics["metrics"][metric]
         rows = self.table[(self.table["metric"] == metric) & (self.table["reason"] != "")]
         reasons = {f"{r.model_a} – {r.model_b}": r.reason for r in rows.itertuples()}
-        null = definition.null and definition.null(self.diagnostics["n"], settings["k"])
+        null = None
+        if definition.null and not self.diagnostics["grouped"]:  # groups change what is possible
+            null = definition.null(self.diagnostics["n"], settings["k"])
         return {
             "title": definition.title,
             "definition": definition.definition,
@@ -193,7 +195,11 @@ def load(workdir: str | Path) -> Alignment:
     try:
         record = json.loads((folder / "alignment.json").read_text())
         parquet = (folder / "table.parquet").read_bytes()
-    except FileNotFoundError as error:
+    except ValueError as error:
+        raise ResultError(
+            f"{folder}/alignment.json is damaged ({error}); run the same align command again"
+        ) from None
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ResultError(
             f"no alignment in {workdir} ({error.filename} is missing); run "
             f"`jaxalign align --embeddings=… --workdir={workdir}` first"

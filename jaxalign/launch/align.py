@@ -47,7 +47,7 @@ def main(words: Sequence[str]) -> None:
         normalize=_NORMALIZE.value,
         on_nonfinite=_NONFINITE.value,
         tile_size=_TILE.value,
-        workdir=_WORKDIR.value,
+        workdir=workflow.folder(_WORKDIR.value),
         progress=_PROGRESS.value,
     )
     alignment = alignment.with_facts(command=workflow.command_line())

@@ -10,7 +10,6 @@ An interrupted call resumes; a finished one computes nothing again. Score the st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
@@ -56,7 +55,7 @@ def main(words: Sequence[str]) -> None:
     done = workflow.embed_models(
         _MODELS.value,
         structures,
-        Path(_WORKDIR.value),
+        workflow.folder(_WORKDIR.value),
         layer=_LAYER.value,
         pooling=_POOLING.value,
         on_error=_ON_ERROR.value,

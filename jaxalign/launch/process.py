@@ -35,9 +35,26 @@ def run_verb(
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
-    # Below warnings, JAX talks of backends that are not there.
-    standard_logging.getLogger("jax").setLevel(standard_logging.WARNING)
-    app.run(lambda argv: _guarded(main, argv[1:]), argv=[_program(module), *words])
+    # Below warnings, they talk of absent backends and of font caches.
+    for library in ("jax", "matplotlib"):
+        standard_logging.getLogger(library).setLevel(standard_logging.WARNING)
+    argv = [_program(module), *words]
+    app.run(lambda rest: _guarded(main, rest[1:]), argv=argv, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    # A config file is run while flags are parsed, and overrides are looked up in it.
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+        config = next((word for word in argv if word.startswith("--config=")), "the config")
+        reason = str(error).strip() or type(error).__name__
+        print(
+            f"error: {config} or one of its --config.… overrides cannot be used: {reason}; the "
+            "file must define get_config(), and an override must name one of its fields",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _program(module: str) -> str:

@@ -10,12 +10,12 @@ report/index.html. The same command run again resumes and computes nothing that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxalign import api
+from jaxalign.alignment.plan import plan_metrics
 from jaxalign.launch import workflow
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.multihost import is_primary_process
@@ -35,10 +35,12 @@ def main(words: Sequence[str]) -> None:
     """Runs the whole way once."""
     if words:
         raise ValueError(f"unexpected arguments {list(words)}: options start with --")
-    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    config, workdir = _CONFIG.value, workflow.folder(_WORKDIR.value)
     api.require_sound_jax()
     structures = workflow.read_dataset(config.dataset, on_error=_ON_ERROR.value)
     logging.info("%d structures of %s", len(structures), structures.name)
+    # A misspelled metric or an impossible k fails before the first model runs.
+    plan_metrics(tuple(config.metrics), k=config.k, normalize=config.normalize, n=len(structures))
     progress = _PROGRESS.value and is_primary_process()
     embedded = workflow.embed_models(
         list(config.models),

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from jaxalign import api
@@ -47,24 +48,51 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
     """Structures of a named data set, or of a file.
 
     Args:
-      settings: `name` (data set) or `path` (file); `n`, `seed` and `elements` choose a subset of a
-        named data set.
+      settings: `path` (file) or `name` (data set; a path goes first); `n` and `seed` draw a random
+        subset; `elements` filters named data sets before the draw.
       on_error: `"raise"` or `"skip"` records that cannot be parsed.
 
     Raises:
-      ValueError: both or none of name and path.
+      ValueError: neither name nor path, or more structures asked for than there are.
     """
     name, path = settings.get("name"), settings.get("path")
-    if bool(name) == bool(path):
-        raise ValueError(f"give either a data set name or a file path: got {name!r} and {path!r}")
     if path:
-        return api.read_structures(path, on_error=on_error)
+        if settings.get("elements"):
+            logging.warning("elements filters named data sets only; %s is used as it is", path)
+        return _subset(api.read_structures(path, on_error=on_error), settings)
+    if not name:
+        raise ValueError("say what to embed: the name of a data set, or the path of a file")
     return api.load_dataset(
         name,
         n=settings.get("n") or None,
         seed=settings.get("seed", 0),
         elements=settings.get("elements") or None,
     )
+
+
+def _subset(structures: api.StructureSet, settings: Mapping[str, Any]) -> api.StructureSet:
+    """The first n of a seeded permutation, as `load_dataset` draws it."""
+    n = settings.get("n")
+    if not n or n == len(structures):
+        return structures
+    if n > len(structures):
+        raise ValueError(
+            f"{structures.name} holds {len(structures)} structures: got n={n}; pass a smaller n"
+        )
+    rows = np.random.default_rng(settings.get("seed", 0)).permutation(len(structures))[:n]
+    chosen = [structures[int(row)] for row in rows]
+    return api.StructureSet(chosen, name=structures.name, skipped=structures.skipped)
+
+
+def folder(path: str) -> Path:
+    """A folder from a flag; an empty one (an unset shell variable) is refused.
+
+    Raises:
+      ValueError: the flag is empty.
+    """
+    if not path:
+        raise ValueError("--workdir is empty: name a folder")
+    return Path(path)
 
 
 def store_path(

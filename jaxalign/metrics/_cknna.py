@@ -58,6 +58,8 @@ def _ratio(epsilon: float = 0.0):
                 f"the self term of the {side} model is not positive ({aa:.3g}, {bb:.3g}): "
                 "its rows do not differ enough for a ratio"
             )
+        if not math.isfinite(ab):
+            return math.nan, f"the term of the pair is not finite ({ab})"
         # Terms are n(n−3)·HSIC₁; the public code adds epsilon to HSIC₁ itself.
         return ab / (math.sqrt(aa) * math.sqrt(bb) + epsilon * n * (n - 3)), ""
 
@@ -149,7 +151,7 @@ def cknna(
     """
     if variant not in _VARIANTS:
         raise ValueError(f"unknown CKNNA variant {variant!r}: choose one of {tuple(_VARIANTS)}")
-    if epsilon < 0 or (epsilon and variant == "formula"):
+    if not epsilon >= 0 or (epsilon and variant == "formula"):
         raise ValueError(
             f"epsilon must be 0, or positive with variant='platonic': got epsilon={epsilon}, "
             f"variant={variant!r}"

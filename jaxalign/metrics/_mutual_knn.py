@@ -78,7 +78,9 @@ def mutual_knn(
       Huh, Cheung, Wang, Isola: The Platonic Representation Hypothesis, ICML 2024, appendix A.
 
     Note:
-      Ties are decided in float64 and go to the lower row number, so duplicates lower the score
-      only where their number passes k. n and k belong to the value: report them with it.
+      Ties are decided in float64 and go to the lower row number, in both models alike. Two models
+      with many ties (few distinct rows) therefore score above k/(n − 1) even when independent:
+      look at `tie_fraction`. A model whose rows are all equal scores NaN, with a reason. n and k
+      belong to the value: report them with it.
     """
     return pair_score(MUTUAL_KNN, x, y, k=k, normalize=normalize)

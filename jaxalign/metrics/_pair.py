@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -11,8 +15,11 @@ from jaxalign.metrics._definition import GraphMetric
 from jaxalign.pairwise.diagnostics import row_diagnostics
 from jaxalign.pairwise.edges import GraphStatistics, graph_statistics
 from jaxalign.pairwise.neighbors import neighbors
+from jaxalign.pairwise.ordering import unit_scale
 from jaxalign.types import Labels, Score
 from jaxalign.validation import check_finite, check_k, check_matrix
+
+_EXTREME = 40  # binary exponent of the largest element beyond which rows are scaled
 
 
 def model_graph(
@@ -40,12 +47,22 @@ def model_graph(
       Graph statistics and a dictionary of diagnostics.
     """
     rows = normalize_rows(x, normalize)
+    scaled, exponent = unit_scale(rows)
+    # Scores do not depend on one scale for all rows, but edge values must fit into float32.
+    rows = scaled if abs(exponent) > _EXTREME else rows
     found = neighbors(
         rows, k=k, similarity=similarity, groups=groups, tile_size=tile_size, progress=progress
     )
     diagnostics = row_diagnostics(rows) | _hubness(found.indices)
     diagnostics |= {"width": x.shape[1], "dtype": str(x.dtype)} | dict(found.diagnostics)
     return graph_statistics(rows, found.indices), diagnostics
+
+
+def degenerate(diagnostics: Mapping[str, Any]) -> str:
+    """Why a model has no neighbors to speak of; "" if it has."""
+    if diagnostics["duplicate_groups"] == 1 and diagnostics["duplicate_rows"] == diagnostics["n"]:
+        return "all rows are equal: no structure is nearer to another than the rest"
+    return ""
 
 
 def _hubness(ids) -> dict[str, float]:
@@ -81,6 +98,9 @@ def pair_score(metric: GraphMetric, x, y, *, k: int, normalize: str | None) -> S
         term = jax.jit(metric.term)
         terms = [float(term(p, q)) for p, q in ((a, b), (a, a), (b, b))]
     value, reason = metric.score(*terms, len(x), k)
+    for name, seen in (("x", seen_a), ("y", seen_b)):
+        if blocked := degenerate(seen):
+            value, reason = math.nan, f"{name}: {blocked}"
     diagnostics = {
         "n": len(x),
         "k": k,

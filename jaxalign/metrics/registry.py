@@ -21,7 +21,7 @@ def metric_definition(name: str) -> GraphMetric:
       ValueError: unknown id; close matches and all ids are named.
     """
     if name not in METRICS:
-        close = difflib.get_close_matches(name, METRICS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown metric {name!r}{hint} Available: {', '.join(METRICS)}")
+        close = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.7)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown metric {name!r}{hint}; available: {', '.join(METRICS)}")
     return METRICS[name]

@@ -11,8 +11,9 @@ With f(r, R) = (1 + cos(π r / R)) / 2 for r < R and 0 beyond, atom i and its ne
 The factors ¼ and 0.95 are not in the paper but in the published networks' own code. No arc cosine
 is taken: cos(θ − z) = cos θ cos z + sin θ sin z, and sin θ ≥ 0.31 keeps gradients finite.
 
-The radial part is dense over pairs of atoms. The angular part runs over the pairs among a fixed
-number of neighbors of each atom, which the host has found (`neighbor_list`).
+The radial part is dense over pairs of atoms. The angular part runs over the pairs among the
+neighbors of each atom, which the host has found (`neighbor_list`). Atoms of a whole batch are
+sorted and run in blocks (`sorted_blocks`), so that padding and empty slots are mostly skipped.
 
 References:
   Smith, Isayev, Roitberg, "ANI-1", Chem. Sci. 8, 3192 (2017), eqs. 2-4; Gao et al., "TorchANI",
@@ -21,13 +22,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from jaxalign.models.sorted_blocks import map_sorted_blocks
 
 ELEMENTS = ("H", "C", "N", "O")
 SPECIES_PAIRS = len(ELEMENTS) * (len(ELEMENTS) + 1) // 2
@@ -58,68 +61,96 @@ ANGULAR_WIDTH = SPECIES_PAIRS * len(ANGULAR_SHIFTS) * len(ANGLES)
 WIDTH = RADIAL_WIDTH + ANGULAR_WIDTH
 
 _HIGHEST = jax.lax.Precision.HIGHEST
+# Atoms × pairs of one step: intermediate results stay in the processor's cache.
+_BLOCK_ATOMS, _BLOCK_PAIRS = 128, 32
 
 
 def _cutoff(r: Float[Array, ...], radius: float) -> Float[Array, ...]:
     return jnp.where(r < radius, 0.5 * jnp.cos(r * (np.pi / radius)) + 0.5, 0)
 
 
-def _norm(vectors: Float[Array, "... 3"]) -> Float[Array, ...]:
-    return jnp.sqrt(jnp.sum(vectors * vectors, axis=-1))
-
-
 def radial_part(
-    species: Int[Array, "batch atoms"], positions: Float[Array, "batch atoms 3"]
-) -> Float[Array, "batch atoms 64"]:
-    """Radial terms of all atoms.
+    r: Float[Array, "atoms others"], species: Float[Array, "atoms others"]
+) -> Float[Array, "atoms 64"]:
+    """Radial terms of some atoms.
 
     Args:
-      species: position in `ELEMENTS`, −1 for padding.
-      positions: Å.
+      r: distances to the other atoms of the molecule, Å.
+      species: their positions in `ELEMENTS`, −1 for padding.
 
     Returns:
-      `[batch, atoms, 64]`, species of the neighbor by shift; zeros where there is no neighbor.
+      `[atoms, 64]`, species of the neighbor by shift; zeros where there is no neighbor.
     """
-    dtype, atoms = positions.dtype, positions.shape[1]
-    vectors = positions[:, None, :, :] - positions[:, :, None, :]
-    # An atom and itself, and padding, may be at distance 0, where the root has no gradient: put
-    # them beyond the cutoff, where both the term and its gradient are 0.
-    is_atom = species >= 0
-    is_pair = is_atom[:, :, None] & is_atom[:, None, :] & ~jnp.eye(atoms, dtype=bool)[None]
-    r = _norm(jnp.where(is_pair[..., None], vectors, RADIAL_CUTOFF))[..., None]
-    shifts = RADIAL_SHIFTS.astype(dtype)[None, None, None, :]
-    shape = jnp.exp(-RADIAL_ETA.astype(dtype) * (r - shifts) ** 2)
-    terms = 0.25 * shape * _cutoff(r, RADIAL_CUTOFF)
-    is_species = jax.nn.one_hot(species, len(ELEMENTS), dtype=dtype)
-    summed = jnp.einsum("bijr,bjs->bisr", terms, is_species, precision=_HIGHEST)
-    return summed.reshape(*species.shape, RADIAL_WIDTH)
+    shifts = RADIAL_SHIFTS.astype(r.dtype)[None, None, :]
+    shape = jnp.exp(-RADIAL_ETA.astype(r.dtype) * (r[..., None] - shifts) ** 2)
+    terms = 0.25 * shape * _cutoff(r, RADIAL_CUTOFF)[..., None]
+    numbers = jnp.arange(len(ELEMENTS), dtype=species.dtype)[None, None, :]
+    is_species = (species[..., None] == numbers).astype(r.dtype)
+    summed = jnp.einsum("ijr,ijs->isr", terms, is_species, precision=_HIGHEST)
+    return summed.reshape(len(r), RADIAL_WIDTH)
 
 
 def angular_part(
-    species: Int[Array, "batch atoms"],
-    positions: Float[Array, "batch atoms 3"],
-    neighbors: Int[Array, "batch atoms slots"],
-) -> Float[Array, "batch atoms 320"]:
-    """Angular terms of all atoms.
+    slots: Float[Array, "atoms 6 slots"], crowd: Int[Array, " atoms"]
+) -> Float[Array, "atoms 320"]:
+    """Angular terms of some atoms, in as many steps as the most crowded of them needs.
 
     Args:
-      species: position in `ELEMENTS`, −1 for padding.
-      positions: Å.
-      neighbors: numbers of all atoms within `ANGULAR_CUTOFF`, −1 for empty slots.
+      slots: unit vector (3), distance, cutoff function and species number of every neighbor.
+      crowd: number of neighbors of each atom.
 
     Returns:
-      `[batch, atoms, 320]`, pair of species by shift by angle.
+      `[atoms, 320]`, pair of species by shift by angle.
     """
-    slots = _neighbor_slots(species, positions, neighbors)
-    one, other = _pairs_of(slots)
-    cosine = 0.95 * jnp.sum(one[..., :3, :] * other[..., :3, :], axis=-2, keepdims=True)
+    select, first = _pair_blocks(slots.shape[-1])
+    most = jnp.max(crowd)
+
+    def add(total, block):
+        select, first = block
+        done = jax.lax.cond(most > first, lambda: total + _pair_terms(slots, select), lambda: total)
+        return done, None
+
+    shape = (len(slots), SPECIES_PAIRS, len(ANGULAR_SHIFTS), len(ANGLES))
+    blocks = jnp.asarray(select, slots.dtype), jnp.asarray(first)
+    total, _ = jax.lax.scan(add, jnp.zeros(shape, slots.dtype), blocks)
+    return total.reshape(len(slots), ANGULAR_WIDTH)
+
+
+def _pair_blocks(
+    slots: int,
+) -> tuple[Float[np.ndarray, "blocks slots columns"], Int[np.ndarray, " blocks"]]:
+    """Matrices that select both neighbors of every pair, and the first slot of each block's pairs.
+
+    An atom with m neighbors fills its first m slots. Pairs j < k are ordered by k, so those that it
+    needs come first, and a block that begins with slot k is for atoms with more than k neighbors.
+    """
+    larger, smaller = np.tril_indices(slots, -1)
+    count = len(larger)
+    blocks = max(1, -(-count // _BLOCK_PAIRS))
+    # Columns beyond the last pair select nothing, and their terms are 0.
+    select = np.zeros((slots, 2, blocks * _BLOCK_PAIRS), np.float32)
+    select[smaller, 0, np.arange(count)] = 1
+    select[larger, 1, np.arange(count)] = 1
+    select = select.reshape(slots, 2, blocks, _BLOCK_PAIRS).transpose(2, 0, 1, 3)
+    first = np.append(larger, slots)[: blocks * _BLOCK_PAIRS : _BLOCK_PAIRS].astype(np.int32)
+    return select.reshape(blocks, slots, 2 * _BLOCK_PAIRS), first
+
+
+def _pair_terms(
+    slots: Float[Array, "atoms 6 slots"], select: Float[Array, "slots columns"]
+) -> Float[Array, "atoms 10 4 8"]:
+    """Angular terms summed over a block of pairs."""
+    # A product with a 0/1 matrix: exact, and twice as fast as gathers on CPUs.
+    both = jnp.einsum("ifk,kt->ift", slots, select, precision=_HIGHEST)
+    one, other = jnp.split(both, 2, axis=2)
+    cosine = 0.95 * jnp.sum(one[:, :3] * other[:, :3], axis=1, keepdims=True)
     sine = jnp.sqrt(1 - cosine * cosine)
     (r_one, cut_one, kind_one), (r_other, cut_other, kind_other) = (
-        jnp.split(half[..., 3:, :], 3, axis=-2) for half in (one, other)
+        jnp.split(half[:, 3:], 3, axis=1) for half in (one, other)
     )
 
-    def column(constants: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1 1 n 1"]:
-        return constants.astype(positions.dtype)[None, None, :, None]
+    def column(constants: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1 n 1"]:
+        return constants.astype(slots.dtype)[None, :, None]
 
     cos_z, sin_z = np.cos(column(ANGLES)), np.sin(column(ANGLES))
     by_angle = (0.5 + 0.5 * (cosine * cos_z + sine * sin_z)) ** ANGULAR_POWER
@@ -129,44 +160,82 @@ def angular_part(
         np.arange(SPECIES_PAIRS, dtype=np.float32)
     )
     by_kind = jnp.where(is_kind, 2 * cut_one * cut_other, 0)
-    by_kind_and_shift = by_kind[:, :, :, None, :] * by_shift[:, :, None, :, :]
-    summed = jnp.einsum("bipat,bizt->bipaz", by_kind_and_shift, by_angle, precision=_HIGHEST)
-    return summed.reshape(*species.shape, ANGULAR_WIDTH)
-
-
-def _neighbor_slots(
-    species: Int[Array, "batch atoms"],
-    positions: Float[Array, "batch atoms 3"],
-    neighbors: Int[Array, "batch atoms slots"],
-) -> Float[Array, "batch atoms 6 slots"]:
-    """Unit vector (3), distance, cutoff function and species number of every neighbor."""
-    row = jnp.arange(len(species), dtype=jnp.int32)[:, None, None]
-    is_empty = neighbors < 0
-    vectors = positions[row, neighbors] - positions[:, :, None, :]
-    vectors = jnp.where(is_empty[..., None], ANGULAR_CUTOFF, vectors)  # anything but distance 0
-    r = _norm(vectors)[..., None]
-    cutoff = jnp.where(is_empty[..., None], 0, _cutoff(r, ANGULAR_CUTOFF))
-    kind = species[row, neighbors][..., None].astype(r.dtype)
-    return jnp.concatenate([vectors / r, r, cutoff, kind], axis=-1).swapaxes(-1, -2)
-
-
-def _pairs_of(
-    slots: Float[Array, "batch atoms 6 slots"],
-) -> tuple[Float[Array, "batch atoms 6 pairs"], Float[Array, "batch atoms 6 pairs"]]:
-    # Products with constant 0/1 matrices: exact, and twice as fast as gathers on CPUs.
-    count = slots.shape[-1]
-    select = np.eye(count, dtype=slots.dtype)
-    one, other = (
-        jnp.einsum("bifk,kt->bift", slots, select[:, side], precision=_HIGHEST)
-        for side in np.triu_indices(count, 1)
-    )
-    return one, other
+    by_kind_and_shift = by_kind[:, :, None, :] * by_shift[:, None, :, :]
+    return jnp.einsum("ipat,izt->ipaz", by_kind_and_shift, by_angle, precision=_HIGHEST)
 
 
 def _species_pair(a: Float[Array, ...], b: Float[Array, ...]) -> Float[Array, ...]:
     # Row-major number in the upper triangle of a species × species matrix.
     low, high = jnp.minimum(a, b), jnp.maximum(a, b)
     return low * len(ELEMENTS) - 0.5 * low * (low + 1) + high
+
+
+def _take(table: Float[Array, "rows ..."], rows: Int[Array, ...]) -> Float[Array, ...]:
+    return table.at[rows].get(mode="promise_in_bounds")
+
+
+def _block_vectors(
+    atoms: Float[Array, "molecules others 4"],
+    own: Float[Array, "atoms 4"],
+    molecule: Int[Array, " atoms"],
+    neighbors: Int[Array, "atoms slots"],
+) -> Float[Array, "atoms 384"]:
+    """Environment vectors of some atoms of a batch; positions and species are in `atoms`, `own`."""
+    others = _take(atoms, molecule)
+    _, r = _vectors(own, others)
+    radial = radial_part(r, others[..., 3])
+    row = jnp.arange(len(own), dtype=jnp.int32)[:, None] * others.shape[1]
+    near = _take(others.reshape(-1, 4), row + jnp.maximum(neighbors, 0))
+    vectors, r = _vectors(own, near)
+    cutoff = jnp.where(neighbors < 0, 0, _cutoff(r, ANGULAR_CUTOFF))
+    units = vectors / r[..., None]
+    slots = jnp.stack([*jnp.moveaxis(units, -1, 0), r, cutoff, near[..., 3]], axis=1)
+    angular = angular_part(slots, jnp.sum(neighbors >= 0, axis=1, dtype=jnp.int32))
+    return jnp.concatenate([radial, angular], axis=-1)
+
+
+def _vectors(
+    own: Float[Array, "atoms 4"], others: Float[Array, "atoms n 4"]
+) -> tuple[Float[Array, "atoms n 3"], Float[Array, "atoms n"]]:
+    """Vectors to other atoms and their lengths; an atom is beyond every cutoff from itself."""
+    vectors = others[..., :3] - own[:, None, :3]
+    square = jnp.sum(vectors * vectors, axis=-1)
+    # The root has no gradient at 0. Beyond the cutoff both the terms and their gradients are 0.
+    return vectors, jnp.sqrt(jnp.where(square > 0, square, RADIAL_CUTOFF**2))
+
+
+def map_environments(function: Callable[..., Any], batch: Mapping[str, Any]) -> Any:
+    """Applies a function to the environment vectors of all atoms, block by block of like atoms.
+
+    Atoms of one species with about as many neighbors share a block, so that neither padding nor the
+    most crowded atom decides how much is computed.
+
+    Args:
+      function: (environment vectors `[block, 384]`, species `[block]`) → pytree of `[block, ...]`.
+      batch: what `collate_atoms` gives: neighbors of an atom stand before its empty slots.
+
+    Returns:
+      What the function gives, `[batch, atoms, ...]`.
+    """
+    species, positions = jnp.asarray(batch["species"]), jnp.asarray(batch["positions"])
+    neighbors = jnp.asarray(batch["neighbors"])
+    atoms = jnp.concatenate([positions, species[..., None].astype(positions.dtype)], axis=-1)
+
+    def of_block(own, molecule, neighbors):
+        species = own[:, 3].astype(jnp.int32)
+        vectors = jax.lax.cond(
+            jnp.any(species >= 0),
+            lambda: _block_vectors(atoms, own, molecule, neighbors),
+            lambda: jnp.zeros((len(own), WIDTH), own.dtype),
+        )
+        return function(vectors, species)
+
+    crowd = jnp.sum(neighbors >= 0, axis=-1, dtype=jnp.int32)
+    key = species * (neighbors.shape[-1] + 1) + crowd
+    molecule = jnp.broadcast_to(jnp.arange(len(species), dtype=jnp.int32)[:, None], species.shape)
+    rows = [x.reshape(-1, *x.shape[2:]) for x in (atoms, molecule, neighbors)]
+    values = map_sorted_blocks(of_block, key.reshape(-1), *rows, block=_BLOCK_ATOMS)
+    return jax.tree.map(lambda x: x.reshape(*species.shape, *x.shape[1:]), values)
 
 
 def environment_vectors(batch: Mapping[str, Any]) -> Float[Array, "batch atoms 384"]:
@@ -178,7 +247,4 @@ def environment_vectors(batch: Mapping[str, Any]) -> Float[Array, "batch atoms 3
     Returns:
       `[batch, atoms, 384]`; rows of padding are finite and mean nothing.
     """
-    species, positions = jnp.asarray(batch["species"]), jnp.asarray(batch["positions"])
-    radial = radial_part(species, positions)
-    angular = angular_part(species, positions, jnp.asarray(batch["neighbors"]))
-    return jnp.concatenate([radial, angular], axis=-1)
+    return map_environments(lambda vectors, species: vectors, batch)

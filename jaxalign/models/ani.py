@@ -6,7 +6,7 @@ For atom i of element Z with environment vector g_i (384 numbers, `aev`)
     E  = Σ_i (E_i + self energy of Z)    (Hartree).
 
 The widths of h¹ and h² differ between elements; h³ has 96 numbers for all, and is the embedding
-("hidden_3"). All four networks run on all atoms: they are small next to the environment vectors.
+("hidden_3"). Atoms run in blocks of one element or few, through the networks of these alone.
 
 References:
   Smith, Isayev, Roitberg, "ANI-1", Chem. Sci. 8, 3192 (2017); Smith et al., "Less is more"
@@ -17,29 +17,30 @@ References:
 from __future__ import annotations
 
 import functools
-import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from jaxalign.archives.entries import read_entry
-from jaxalign.archives.fetch import Archive, fetch
-from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models.aev import ANGULAR_CUTOFF, ELEMENTS, WIDTH, environment_vectors
+from jaxalign.models.aev import (
+    ANGULAR_CUTOFF,
+    ELEMENTS,
+    WIDTH,
+    environment_vectors,
+    map_environments,
+)
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Batch, Encoder, Example, NodeFeatures
-from jaxalign.models.entry import ModelEntry
 from jaxalign.models.initializers import torch_linear_params
 from jaxalign.models.neighbor_list import atoms_size, collate_atoms, featurize_atoms
-from jaxalign.models.weights import WeightsError, check_params
 from jaxalign.structures.structure import Structure
 
 HIDDEN_WIDTHS = {"H": (160, 128, 96), "C": (144, 112, 96), "N": (128, 112, 96), "O": (128, 112, 96)}
+STATE_WIDTH = 96
 LAYERS = ("aev", "hidden_3")
 SPECIES = {1: 0, 6: 1, 7: 2, 8: 3}  # atomic number → position in ELEMENTS
 # Hartree, of H, C, N, O: fitted with the networks, and published beside them ("sae_linfit").
@@ -52,9 +53,10 @@ SELF_ENERGIES = {
         -75.16043537275567,
     ),
 }
-BUCKETS = (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256)
+# Wide steps: blocks of padding are skipped, and a compilation costs as much as 5,000 molecules.
+BUCKETS = (8, 32, 48, 64, 96, 128, 192, 256)
 MAX_NEIGHBORS = 64
-_PAIRS_PER_BATCH = 2**16  # angular terms of one batch: 32 numbers each, so 8 MiB
+_ATOMS_PER_BATCH = 4096
 
 
 def neighbor_slots(bucket: int) -> int:
@@ -68,44 +70,40 @@ def neighbor_slots(bucket: int) -> int:
 
 
 def batch_size(bucket: int) -> int:
-    """Molecules a batch, so that the angular terms of all batches take similar memory."""
-    slots = neighbor_slots(bucket)
-    return max(1, min(512, 2 * _PAIRS_PER_BATCH // (bucket * slots * (slots - 1))))
+    """Molecules a batch; many, so that most blocks hold atoms of one kind."""
+    return max(1, _ATOMS_PER_BATCH // bucket)
 
 
-class AtomicNetworks(nn.Module):
-    """Networks of all elements, each applied to the atoms of its element."""
-
-    @nn.compact
-    def __call__(
-        self, aev: Float[Array, "batch atoms 384"], species: Int[Array, "batch atoms"]
-    ) -> tuple[Float[Array, "batch atoms 96"], Float[Array, "batch atoms"]]:
-        """Last hidden states, and atomic energies in Hartree; both 0 for padding."""
-        states = jnp.zeros((*species.shape, 96), aev.dtype)
-        energies = jnp.zeros(species.shape, aev.dtype)
-        for number, element in enumerate(ELEMENTS):
-            state, energy = self._network(element, aev)
-            is_own = species == number
-            states = jnp.where(is_own[..., None], state, states)
-            energies = jnp.where(is_own, energy, energies)
-        return states, energies
-
-    def _network(
-        self, element: str, x: Float[Array, "batch atoms 384"]
-    ) -> tuple[Float[Array, "batch atoms 96"], Float[Array, "batch atoms"]]:
-        for layer, width in enumerate(HIDDEN_WIDTHS[element], start=1):
-            x = nn.celu(_dense(width, f"{element}_{layer}")(x), alpha=0.1)
-        return x, _dense(1, f"{element}_4")(x)[..., 0]
+def _block_states(
+    params: Any, vectors: Float[Array, "atoms 384"], species: Int[Array, " atoms"]
+) -> Float[Array, "atoms 96"]:
+    """Last hidden states of some atoms, 0 for padding. Elements that are not there cost nothing."""
+    states = jnp.zeros((len(species), STATE_WIDTH), vectors.dtype)
+    for number, element in enumerate(ELEMENTS):
+        is_own = species == number
+        merge = functools.partial(_merge_states, params, element, vectors, is_own)
+        states = jax.lax.cond(jnp.any(is_own), merge, lambda others: others, states)
+    return states
 
 
-def _dense(width: int, name: str) -> nn.Dense:
-    # One TPU pass in bfloat16 would not meet the agreement with the original.
-    return nn.Dense(width, precision=jax.lax.Precision.HIGHEST, name=name)
+def _merge_states(
+    params: Any,
+    element: str,
+    x: Float[Array, "atoms 384"],
+    is_own: Bool[Array, " atoms"],
+    others: Float[Array, "atoms 96"],
+) -> Float[Array, "atoms 96"]:
+    """States of one element in the rows of its atoms, the given ones in all others."""
+    for layer in (1, 2, 3):
+        linear = params[f"{element}_{layer}"]
+        # One TPU pass in bfloat16 would not meet the agreement with the original.
+        x = jnp.matmul(x, linear["kernel"], precision=jax.lax.Precision.HIGHEST)
+        x = jax.nn.celu(x + linear["bias"][None, :], alpha=0.1)
+    return jnp.where(is_own[:, None], x, others)
 
 
-def _run(params: Any, batch: Mapping[str, Any]) -> tuple[Array, Array]:
-    species = jnp.asarray(batch["species"])
-    return AtomicNetworks().apply({"params": params}, environment_vectors(batch), species)
+def _states(params: Any, batch: Mapping[str, Any]) -> Float[Array, "batch atoms 96"]:
+    return map_environments(functools.partial(_block_states, params), batch)
 
 
 def apply_ani(params: Any, batch: Mapping[str, Any], layer: str | None = None) -> NodeFeatures:
@@ -125,7 +123,7 @@ def apply_ani(params: Any, batch: Mapping[str, Any], layer: str | None = None) -
     layer = layer or LAYERS[-1]
     if layer not in LAYERS:
         raise ValueError(f"unknown layer {layer!r} of ANI; pass one of {', '.join(LAYERS)}")
-    values = environment_vectors(batch) if layer == "aev" else _run(params, batch)[0]
+    values = environment_vectors(batch) if layer == "aev" else _states(params, batch)
     return NodeFeatures(values, jnp.asarray(batch["mask"]))
 
 
@@ -143,7 +141,13 @@ def interaction_energy(params: Any, batch: Mapping[str, Any]) -> Float[Array, " 
     Returns:
       `[batch]`; 0 for empty rows.
     """
-    return jnp.sum(_run(params, batch)[1], axis=1)
+    states, species = _states(params, batch), jnp.asarray(batch["species"])
+    energies = jnp.zeros(species.shape, states.dtype)
+    for number, element in enumerate(ELEMENTS):
+        last = params[f"{element}_4"]
+        own = jnp.sum(states * last["kernel"][:, 0][None, None, :], axis=-1) + last["bias"][0]
+        energies = jnp.where(species == number, own, energies)
+    return jnp.sum(energies, axis=1)
 
 
 def energy(
@@ -166,9 +170,13 @@ def energy(
 
 def param_shapes() -> dict[str, Any]:
     """Names and shapes of all parameters, without computing any."""
-    inputs = jnp.zeros((1, 1, WIDTH)), jnp.zeros((1, 1), jnp.int32)
-    init = AtomicNetworks().init
-    return dict(jax.eval_shape(lambda: init(jax.random.key(0), *inputs))["params"])
+    shapes = {}
+    for element in sorted(ELEMENTS):
+        widths = (WIDTH, *HIDDEN_WIDTHS[element], 1)
+        for layer, (n, m) in enumerate(itertools.pairwise(widths), start=1):
+            kernel, bias = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((n, m), (m,)))
+            shapes[f"{element}_{layer}"] = {"kernel": kernel, "bias": bias}
+    return shapes
 
 
 def init_params(seed: int) -> dict[str, Any]:
@@ -181,42 +189,6 @@ def init_params(seed: int) -> dict[str, Any]:
       Flax parameters.
     """
     return torch_linear_params(param_shapes(), seed=seed)
-
-
-def read_networks(archive: Archive, folder: str, *, sha256: str) -> dict[str, Any]:
-    """Flax parameters from the raw float32 files of one ensemble member.
-
-    Args:
-      archive: the registry archive.
-      folder: path inside it of the files `ANN-{element}.nnf-l{layer}.wparam` and `.bparam`.
-      sha256: hash of all files joined: elements H, C, N, O, in each the layers 1 to 4, in each
-        the weights before the bias.
-
-    Returns:
-      Parameters for `apply_ani`.
-
-    Raises:
-      WeightsError: if the files are not the expected ones.
-      ArchiveError: if the archive cannot be read.
-    """
-    path, digest, params = fetch(archive), hashlib.sha256(), {}
-    for element in ELEMENTS:
-        for layer in (1, 2, 3, 4):
-            name = f"{folder}/ANN-{element}.nnf-l{layer}"
-            weights, bias = (
-                read_entry(path, f"{name}.{kind}", max_bytes=2**20) for kind in ("wparam", "bparam")
-            )
-            digest.update(weights + bias)
-            offset = np.frombuffer(bias, "<f4")
-            kernel = np.frombuffer(weights, "<f4").reshape(len(offset), -1).T
-            params[f"{element}_{layer}"] = {"kernel": kernel, "bias": offset}
-    if digest.hexdigest() != sha256:
-        raise WeightsError(
-            f"the networks in {folder} of {archive.filename} have SHA-256 {digest.hexdigest()}, "
-            f"expected {sha256}: they are other networks than those this model was proven with"
-        )
-    check_params(param_shapes(), params)
-    return params
 
 
 def featurize_molecule(structure: Structure) -> Example:
@@ -251,108 +223,3 @@ def atom_encoder(card: ModelCard, params: Any) -> Encoder:
         apply=apply_ani,
         batch_size=batch_size,
     )
-
-
-_DIGESTS = {
-    "ani-1x": (
-        "3337afeba6a0f2111486ccf0b4f2b68afd1b5e2e1ca87f1db8b694c3a632e67d",
-        "7693a0d5f207ba88785ff6bd3d2a3b50153319988743db47ea6c3cab88025788",
-        "b0b9a43d4d99b92fc3752e17c21c1a95e53ef2976ea69071b30f4557a2ed5675",
-        "ab87a6a268c78622cea95e8569aed8e94d6b1b416e74a0601c9436ec0f59d373",
-        "80a05a3286a4200ada8a0a679a279a098674107c9c2b608f292714e5978e4e59",
-        "414c8d68b481b6228ffa6eed8c5d9154e23d600a961050fde011a996f650a165",
-        "6016b45908b768c06472c366d377bdfa787b78bbac18bd8adf03f8ce914fecda",
-        "b87f38091e2113ae2f0cd0a8b85b2268053b9b4a4514ecafaffd9e7adeede31b",
-    ),
-    "ani-1ccx": (
-        "ae5f627072d47d0b6bf1dd675cb2acb5479d50de509e2497ce780c3a2c1b1128",
-        "751aa84afa867e3626c643511454e2dacd835c0b40e2d2e22158b49b89384c86",
-        "610384f7342f596d8794d01ad7997594c0f165d906de320ff32e63c647d76245",
-        "7f54530b9bd7b750a7a3e5fb06a831fcb61404f46c8506c78766cacfe2bdf294",
-        "79ce10d635db576a36d6416db6fa8d53b91f6cd0739ca28bdba85e52f543c63d",
-        "9028bc38e23618fd0f88943c9cac55a236bc098db23821534e6fc4852982c630",
-        "fa9df1d7f5a9ee0e3655372727ac0173395b1d1bd41f36b3125f9f9453309582",
-        "d04706708730f90e230f3787d8260eaa61e72c0346f3b1dd0789278a65bdb614",
-    ),
-}
-_NAMES = {"ani-1x": "ANI-1x", "ani-1ccx": "ANI-1ccx"}
-_TRAINING = {
-    "ani-1x": "ANI-1x: 5 million conformations of organic molecules of H, C, N, O",
-    "ani-1ccx": "ANI-1x, then ANI-1ccx: 0.5 million conformations of organic molecules",
-}
-_LEVELS = {
-    "ani-1x": "wB97X/6-31G(d) energies",
-    "ani-1ccx": "wB97X/6-31G(d) energies, then CCSD(T)*/CBS energies",
-}
-_CITATIONS = {
-    "ani-1x": "Smith et al., J. Chem. Phys. 148, 241733 (2018), doi:10.1063/1.5023802; "
-    "Smith et al., Sci. Data 7, 134 (2020), doi:10.1038/s41597-020-0473-z",
-    "ani-1ccx": "Smith et al., Nat. Commun. 10, 2903 (2019), doi:10.1038/s41467-019-10827-4; "
-    "Smith et al., Sci. Data 7, 134 (2020), doi:10.1038/s41597-020-0473-z",
-}
-_NOTES = (
-    "Elements H, C, N, O; molecules without periodicity. Each element has a network of its own, so "
-    "states of different elements do not share a basis. One member of an ensemble of eight."
-)
-
-
-def _card(model_id: str, family: str, **facts) -> ModelCard:
-    archive = ARCHIVES["torchani"]
-    common = {
-        "family": "ANI",
-        "modality": "3d",
-        "pretrained": True,
-        "width": 96,
-        "layer": LAYERS[-1],
-        "layers": LAYERS,
-        "pooling": "mean",
-        "training_data": _TRAINING[family],
-        "label_level": _LEVELS[family],
-        "parameters": 326_660,
-        "symmetry": "invariant",
-        "licence": archive.licence,
-        "citation": f"{_CITATIONS[family]}; {archive.citation}",
-        "package": archive.requirement,
-        "package_sha256": archive.sha256,
-        "verified": "weights",
-        "notes": _NOTES,
-    }
-    return ModelCard(id=model_id, **(common | facts))
-
-
-def _pretrained_entry(family: str, member: int) -> ModelEntry:
-    archive = ARCHIVES["torchani"]
-    folder = f"torchani/resources/{family}_8x/train{member}/networks"
-
-    def build(entry: ModelEntry) -> Encoder:
-        params = read_networks(archive, folder, sha256=_DIGESTS[family][member])
-        return atom_encoder(entry.card, params)
-
-    card = _card(f"{family}-{member}", family, name=f"{_NAMES[family]}, member {member}")
-    return ModelEntry(card=card, archives=(archive,), build=build)
-
-
-def _random_entry() -> ModelEntry:
-    card = _card(
-        "ani-1x-random",
-        "ani-1x",
-        name="ANI, random weights",
-        pretrained=False,
-        training_data="none",
-        label_level="none",
-        licence="",
-        package=None,
-        package_sha256=None,
-        verified="none",  # the code is proven on the real weights; these have no original
-        notes="Random weights U(−1/√n, 1/√n) for n inputs, seed 0, on the same environment "
-        "vectors. Elements H, C, N, O; molecules without periodicity.",
-    )
-    return ModelEntry(
-        card=card, archives=(), build=lambda entry: atom_encoder(entry.card, init_params(0))
-    )
-
-
-ENTRIES: tuple[ModelEntry, ...] = (
-    *(_pretrained_entry(family, member) for family in _DIGESTS for member in range(8)),
-    _random_entry(),
-)

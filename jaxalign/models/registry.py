@@ -15,7 +15,7 @@ from jaxalign.models.encoder import Encoder, HostEncoder
 from jaxalign.models.entry import ModelEntry
 
 # Every module here defines `ENTRIES: tuple[ModelEntry, ...]`; order of modules = order of listings.
-_MODULES = ("catalog_rxn", "dmpnn", "ani", "controls")
+_MODULES = ("catalog_rxn", "catalog_admet", "catalog_ani", "controls")
 
 
 @functools.cache

@@ -16,10 +16,9 @@ from jaxalign.pairwise.proposals import BLOCK, Database, make_database
 from jaxalign.pairwise.search import Found, search_fully, search_tile
 from jaxalign.progress import Progress
 from jaxalign.types import Labels, MatrixLike, Neighbors
-from jaxalign.validation import check_finite, check_k, check_matrix
+from jaxalign.validation import check_finite, check_k, check_matrix, check_tile
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
-DEFAULT_TILE = 512
 _COLUMN_TILES = 64  # most columns of one step, in tiles: wide steps select at less cost
 _SPARE = 32  # candidates beyond k: room for ties and for rounding
 _FULL_ROWS = 64  # query rows of one full search
@@ -46,7 +45,8 @@ def neighbors(
       x: `[n, d]` embeddings; cast to float32 (after normalization, for `"cosine"`).
       k: neighbors per row, 1 <= k < n.
       similarity: `"cosine"`, `"inner"` or `"euclidean"`.
-      groups: one label a row; rows of equal label are never each other's neighbors.
+      groups: one label a row; rows of equal label are never each other's neighbors. None is a
+        group of its own.
       tile_size: query rows per tile; bounds memory, never changes the result.
       progress: label of a progress line (rows done, rate, time left); None prints nothing.
 
@@ -66,26 +66,28 @@ def neighbors(
     check_finite(x)
     codes = _group_codes(groups, n, k)
     rows = normalize_rows(x, "l2" if similarity == "cosine" else "none")
-    tile = min(tile_size or DEFAULT_TILE, n)
-    if tile < 1:
-        raise ValueError(f"tile_size must be at least 1: got {tile_size}")
+    tile = min(check_tile(tile_size), n)
+    rows, exponent = ordering.unit_scale(rows)
     with jax.enable_x64(True):
         search = _Search(rows, codes, k=int(k), euclidean=similarity == "euclidean", tile=tile)
         with Progress(progress or "", total=n, enabled=progress is not None) as shown:
-            return search.run(similarity, shown)
+            return search.run(similarity, exponent, shown)
 
 
 def _group_codes(groups: Labels | None, n: int, k: int) -> Int[np.ndarray, " n"]:
     if groups is None:
         return np.arange(n, dtype=np.int32)
-    groups = np.asarray(groups)
-    if groups.shape != (n,):
-        raise ValueError(f"groups must hold one label a row: got {groups.shape}, wanted ({n},)")
-    labels, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if np.shape(groups) != (n,):
+        raise ValueError(f"groups must hold one label a row: got {np.shape(groups)}, wanted ({n},)")
+    # None (and NaN, what tables make of it) means a group of its own.
+    labels = [("row", i) if g is None or g != g else ("", g) for i, g in enumerate(groups)]
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    codes = np.array([numbers[label] for label in labels])
+    sizes = np.bincount(codes)
     largest = int(sizes.argmax())
     if n - sizes[largest] < k:
         raise ValueError(
-            f"group {labels[largest]!r} holds {sizes[largest]} of {n} rows, which leaves "
+            f"group {list(numbers)[largest][1]} holds {sizes[largest]} of {n} rows, which leaves "
             f"{n - sizes[largest]} possible neighbors: fewer than k={k}; lower k or split the group"
         )
     return codes.astype(np.int32)
@@ -106,7 +108,7 @@ class _Search:
         self.keys = np.empty((self.n, k), np.float64)
         self.tied = np.zeros(self.n, bool)
 
-    def run(self, similarity: str, progress: Progress) -> Neighbors:
+    def run(self, similarity: str, exponent: int, progress: Progress) -> Neighbors:
         uncertain = self._sweep(np.arange(self.n), "float32", progress)
         # A handful of rows is searched in full at once: cheaper than compiling another proposal.
         recheck = len(uncertain) if len(uncertain) > 2 * _FULL_ROWS else 0
@@ -115,6 +117,9 @@ class _Search:
         for queries in _batches(uncertain, _FULL_ROWS):
             self._keep(queries, self._full(queries))
         scores = np.sqrt(-self.keys) if self.euclidean else self.keys
+        with np.errstate(over="ignore", under="ignore"):  # scores beyond float32 become inf or 0
+            scores = np.ldexp(scores, exponent if self.euclidean else 2 * exponent)
+            scores = scores.astype(np.float32)
         diagnostics = {
             "n": self.n,
             "k": self.k,
@@ -124,7 +129,7 @@ class _Search:
             "rows_searched_fully": len(uncertain),
             "precision": "float64 decides",
         }
-        return Neighbors(self.ids, scores.astype(np.float32), similarity, diagnostics)
+        return Neighbors(self.ids, scores, similarity, diagnostics)
 
     def _sweep(self, rows, dtype: str, progress: Progress | None) -> Int[np.ndarray, " u"]:
         """Searches the given rows with proposals in `dtype`; returns those left uncertain."""

@@ -10,8 +10,11 @@ compared at once, so nothing is left to the compiler:
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float32, Float64
 
 _LANES = 8
@@ -20,6 +23,22 @@ _LANES = 8
 def pad_width(x: Float32[Array, "n d"]) -> Float32[Array, "n p"]:
     """Appends zero columns up to a multiple of the lane count; they add nothing to any value."""
     return jnp.pad(x, ((0, 0), (0, -x.shape[1] % _LANES)))
+
+
+def unit_scale(
+    x: Float32[np.ndarray, "n d"],
+) -> tuple[Float32[np.ndarray, "n d"], int]:
+    """Divides all rows by one power of two, so that the largest element lies in [1, 2).
+
+    The order of neighbors does not change, and squares of very large or small data stay within the
+    range of float32. Exact, but for elements 2¹²⁶ times smaller than the largest.
+
+    Returns:
+      Scaled rows and the exponent e: x = scaled · 2ᵉ.
+    """
+    largest = float(np.abs(x).max())
+    exponent = math.frexp(largest)[1] - 1 if largest > 0 else 0
+    return (np.ldexp(x, -exponent) if exponent else x), exponent
 
 
 def inner_products(

@@ -20,6 +20,8 @@ from jaxtyping import Array, Float, Float32, Float64, Int, Int32
 # Four times the unit roundoff of the product's dtype: covers the passes that emulate float32 on
 # matrix units, and the rounding of c and t beside that of the product.
 _UNIT = {"float32": 2.0**-22, "float64": 2.0**-51}
+# Bound on what one product of float32 numbers loses to underflow, for rows of unit scale.
+_UNDERFLOW = 2.0**-120
 # Columns whose maximum stands for them in the first stage of the selection; databases are padded to
 # whole blocks.
 BLOCK = 32
@@ -77,7 +79,7 @@ def make_database(
         offsets=jnp.where(real, offsets, -jnp.inf).astype(dtype),
         codes=codes,
         shifts=shifts,
-        errors=_UNIT[dtype] * (width + 4) * spread + rounding,
+        errors=_UNIT[dtype] * (width + 4) * spread + rounding + width * _UNDERFLOW,
     )
 
 

@@ -215,7 +215,8 @@ def test_a_constant_model_is_nan_with_a_reason_and_loses_no_other_pair(rng):
     data = models(rng) | {"constant": np.ones((120, 12), np.float32)}
     result = align(data)
     assert np.isnan(result.matrix("cknna").sel(model_a="a", model_b="constant"))
-    assert "self term" in result.metadata("cknna")["reasons"]["a – constant"]
+    assert "constant: all rows are equal" in result.metadata("cknna")["reasons"]["a – constant"]
+    assert np.isnan(result.matrix("mutual_knn").sel(model_a="constant", model_b="constant"))
     assert np.isfinite(result.matrix("cknna").sel(model_a="a", model_b="b"))
     facts = result.diagnostics["models"]["constant"]["l2/inner"]
     assert facts["duplicate_rows"] == 120
@@ -225,7 +226,7 @@ def test_a_constant_model_is_nan_with_a_reason_and_loses_no_other_pair(rng):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metrics": ("cknn",)}, "unknown metric 'cknn'; did you mean 'cknna'"),
+        ({"metrics": ("cknn",)}, "unknown metric 'cknn', did you mean 'cknna'"),
         ({"metrics": "cknna"}, "metrics must be a sequence"),
         ({"metrics": ()}, "at least one"),
         ({"metrics": ("cknna", "cknna")}, "each metric once"),
@@ -237,6 +238,7 @@ def test_a_constant_model_is_nan_with_a_reason_and_loses_no_other_pair(rng):
         ({"groups": [1, 2]}, "one label a row of the first model: got 2, wanted 120"),
         ({"groups": {"0": 1}}, "no label for 119 ids"),
         ({"ids": ["x"] * 120}, "ids must be unique"),
+        ({"tile_size": 0}, "tile_size must be a positive integer: got 0"),
     ],
 )
 def test_bad_arguments_are_named(rng, change, message):
@@ -255,6 +257,8 @@ def test_bad_arguments_are_named(rng, change, message):
 def test_bad_arrays_are_named(rng, change, message):
     with pytest.raises(ValueError, match=message):
         align(models(rng) | change)
+    with pytest.raises(ValueError, match="labels must differ as text"):
+        align({1: models(rng)["a"], "1": models(rng)["b"]})
     with pytest.raises(ValueError, match="at least 2 models"):
         align({"a": models(rng)["a"]})
 

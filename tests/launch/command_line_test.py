@@ -65,6 +65,21 @@ def test_run_embeds_aligns_reports_and_resumes(tmp_path):
     assert "computed 0 embedding rows, 3 neighbor graphs" in other.stderr
 
 
+def test_bad_settings_fail_before_anything_is_embedded(tmp_path):
+    config = tmp_path / "controls.py"
+    config.write_text(CONFIG)
+    words = ("run", f"--config={config}", f"--workdir={tmp_path / 'w'}")
+    for override, message in (
+        ("--config.metrics=('nosuch',)", "unknown metric 'nosuch'"),
+        ("--config.k=80", "got k=80, n=80"),
+        ("--config.kk=5", "kk"),
+    ):
+        done = jaxalign(*words, override, code=1)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "w").exists()
+
+
 def test_align_and_report_on_plain_arrays(arrays, tmp_path):
     workdir = tmp_path / "w"
     done = jaxalign("align", f"--embeddings={arrays}", f"--workdir={workdir}", "--k=5")
@@ -79,7 +94,7 @@ def test_align_and_report_on_plain_arrays(arrays, tmp_path):
     ("flags", "message"),
     [
         (("--k=90",), "k must be smaller than the number of samples: got k=90, n=90; pass k <= 89"),
-        (("--metrics=cknn",), "unknown metric 'cknn'; did you mean 'cknna'"),
+        (("--metrics=cknn",), "unknown metric 'cknn', did you mean 'cknna'"),
         (("--normalize=l3",), "unknown normalization 'l3'"),
     ],
 )

@@ -48,6 +48,19 @@ def test_symmetric_and_carries_diagnostics(rng):
     assert score.diagnostics["y"]["duplicate_rows"] == 0
 
 
+def test_a_constant_model_is_nan_with_a_reason(rng):
+    score = mutual_knn(np.ones((40, 4), np.float32), np.full((40, 3), 2, np.float32))
+    assert np.isnan(float(score))
+    assert "all rows are equal" in score.diagnostics["reason"]
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e20, 1e36])
+def test_scale_of_raw_rows_does_not_matter(rng, scale):
+    x = rng.normal(size=(120, 24)).astype(np.float32)
+    scaled = (x.astype(np.float64) * scale).astype(np.float32)
+    assert float(mutual_knn(x, scaled, k=5, normalize="none")) > 0.99
+
+
 def test_bad_pairs_are_named(rng):
     x = rng.normal(size=(20, 3)).astype(np.float32)
     with pytest.raises(ValueError, match="same structures: got 20 and 19 rows"):

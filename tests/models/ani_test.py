@@ -10,14 +10,14 @@ import pytest
 from jaxalign.archives.entries import read_entry
 from jaxalign.archives.fetch import fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models import aev, ani
+from jaxalign.models import aev, ani, catalog_ani
 from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.pooling import pool
 from jaxalign.models.weights import WeightsError, count_params
 from jaxalign.structures.structure import Structure
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "data" / "golden_ani.npz"
-ENTRIES = {entry.card.id: entry for entry in ani.ENTRIES}
+ENTRIES = {entry.card.id: entry for entry in catalog_ani.ENTRIES}
 PRETRAINED = [name for name in ENTRIES if name != "ani-1x-random"]
 EV_PER_HARTREE = 27.211386
 
@@ -233,7 +233,7 @@ def test_constants_are_those_of_the_published_file():
 def test_other_networks_than_the_pinned_ones_are_refused():
     folder = "torchani/resources/ani-1x_8x/train1/networks"
     with pytest.raises(WeightsError, match="SHA-256"):
-        ani.read_networks(ARCHIVES["torchani"], folder, sha256="0" * 64)
+        catalog_ani.read_networks(ARCHIVES["torchani"], folder, sha256="0" * 64)
 
 
 def test_golden_file_says_how_it_was_made(golden):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from jaxalign.models import dmpnn
+from jaxalign.models import catalog_admet, dmpnn
 from jaxalign.models.molecular_graph import collate_graphs, featurize_graph, graph_size
 from jaxalign.models.pooling import pool
 from jaxalign.models.weights import WeightsError, count_params
 from jaxalign.structures.structure import Structure
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "data" / "golden_dmpnn.npz"
-ENTRIES = {entry.card.id: entry for entry in dmpnn.ENTRIES}
+ENTRIES = {entry.card.id: entry for entry in catalog_admet.ENTRIES}
 SMILES = ("C", "[Na+].[Cl-]", "CCO", "c1ccncc1Cl", "C1CC2(C1)OC21CC1", "CC(=O)[O-].[NH4+]")
 
 apply = jax.jit(dmpnn.apply_dmpnn, static_argnums=2)

@@ -92,6 +92,30 @@ def test_groups_are_never_neighbors_of_each_other(rng):
     assert not (groups[found.indices] == groups[:, None]).any()
 
 
+def test_rows_without_a_group_are_groups_of_their_own(rng):
+    x = rng.normal(size=(300, 12)).astype(np.float32)
+    alone = neighbors(x, k=20, groups=[None] * 300, tile_size=70)
+    np.testing.assert_array_equal(alone.indices, neighbors(x, k=20, tile_size=70).indices)
+
+
+@pytest.mark.parametrize("similarity", ["inner", "euclidean"])
+@pytest.mark.parametrize("scale", [1e-22, 1e19, 1e37])
+def test_values_whose_squares_leave_float32_are_ordered_right(rng, similarity, scale):
+    x = rng.normal(size=(200, 16)).astype(np.float32) * np.float32(scale)
+    found = neighbors(x, k=5, similarity=similarity)
+    np.testing.assert_array_equal(found.indices, oracles.knn(x, 5, similarity))
+
+
+def test_one_huge_row_does_not_blur_the_others(rng):
+    x = rng.normal(size=(200, 16)).astype(np.float32)
+    x[3] *= 1e25
+    for similarity in ("inner", "euclidean"):
+        found = neighbors(x, k=5, similarity=similarity)
+        chosen = np.take_along_axis(oracles.order_keys(x, similarity), found.indices.astype(int), 1)
+        best = -np.sort(-oracles.order_keys(x, similarity), axis=1)[:, :5]
+        np.testing.assert_allclose(chosen, best, rtol=1e-9)
+
+
 def test_all_rows_equal_gives_the_lowest_ids():
     found = neighbors(np.ones((90, 4), np.float32), k=3, similarity="euclidean")
     np.testing.assert_array_equal(found.indices[0], [1, 2, 3])
