@@ -210,7 +210,10 @@ def _remarks(facts: Mapping[str, Any], n: int) -> dict[str, str]:
     if broken := facts.get("nonfinite_rows"):
         found["broken"] = f"{labels.count(int(broken), 'embedding')} with NaN or infinity"
     if (facts.get("tie_fraction") or 0.0) > _MANY_TIES:
-        found["ties"] = "many equally near neighbors: their order is decided by row number"
+        found["ties"] = (
+            "many equally near neighbors: which of them count is decided by row number, so pairs "
+            "of such models score above chance even when independent"
+        )
     if (facts.get("hubness_skewness") or 0.0) > _STRONG_HUBS:
         found["hubs"] = "a few structures are neighbors of very many (hubs)"
     if (facts.get("antihub_share") or 0.0) > _MANY_ANTIHUBS:
