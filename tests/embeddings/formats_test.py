@@ -35,8 +35,8 @@ def test_npy_without_ids(tmp_path, rng, dtype):
     assert found.ids == ("0", "1", "2", "3", "4")
     assert found.info["implicit_ids"] is True
     assert found.info["dtype"] == x.dtype.newbyteorder("=").name
-    assert (found.card.id, found.card.family) == ("my.model", "my.model")
-    assert (found.card.modality, found.card.pretrained) == ("unknown", True)
+    # What nobody stated is not invented.
+    assert (found.card.id, found.card.family, found.card.modality) == ("my.model", "", "")
 
 
 def test_npy_with_ids(tmp_path, rng):
@@ -248,7 +248,7 @@ def test_models_csv(folder):
         training_data="ANI-1x",
     )
     assert a.info["color"] == "#ff0000"
-    assert (b.card.family, b.card.modality, b.card.pretrained) == ("b", "string", False)
+    assert (b.card.family, b.card.modality, b.card.pretrained) == ("", "string", False)
     assert (b.card.name, "color" in b.info) == ("b", False)
     assert c.card.family == "F"
     assert "secret" not in json.dumps(a.card.to_json())
