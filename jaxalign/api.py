@@ -8,12 +8,12 @@ from pathlib import Path
 from jaxalign.alignment.align import align as align
 from jaxalign.alignment.results import Alignment
 from jaxalign.alignment.results import load as load
-from jaxalign.embeddings.extract import as_encoder, embed_structures
+from jaxalign.embeddings.extract import as_encoder, embed_structures, stored_embeddings
 from jaxalign.embeddings.formats import read_embeddings as read_embeddings
 from jaxalign.embeddings.record import Embeddings as Embeddings
 from jaxalign.guard import require_sound_jax
 from jaxalign.models.card import ModelCard as ModelCard
-from jaxalign.models.registry import load_model
+from jaxalign.models.registry import load_model, model_entry
 from jaxalign.pairwise.neighbors import neighbors as neighbors
 from jaxalign.structures.datasets import load_dataset as load_dataset
 from jaxalign.structures.readers import read_structures as read_structures
@@ -43,7 +43,8 @@ def embed(
       layer: hidden layer by name; None for the card's default.
       pooling: `"mean"`, `"sum"`, `"max"`, `"cls"` or `"cumulants"`; None for the card's default.
       card: facts about one's own function.
-      store: folder for the embeddings; an interrupted call resumes there.
+      store: folder for the embeddings; an interrupted call resumes there, and a finished one is
+        read back without fetching or opening weights.
       on_error: `"raise"`, or `"skip"` structures that the encoder cannot represent (they are listed
         in `info["skipped"]`).
       progress: print progress lines to standard error.
@@ -57,6 +58,17 @@ def embed(
       ArchiveError: weights can neither be found in the cache nor fetched.
     """
     require_sound_jax()
+    if isinstance(model, str) and store is not None:
+        finished = stored_embeddings(
+            model_entry(model).card,
+            structures,
+            layer=layer,
+            pooling=pooling,
+            store_path=store,
+            on_error=on_error,
+        )
+        if finished is not None:
+            return finished
     encoder = load_model(model) if isinstance(model, str) else as_encoder(model, card=card)
     return embed_structures(
         encoder,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxalign.types import MatrixLike
-
-DEFAULT_TILE = 512
 
 
 def check_matrix(x: MatrixLike, *, name: str = "x") -> Float[np.ndarray, "n d"]:
@@ -47,19 +44,6 @@ def check_k(k: int | np.integer, n: int, *, least: int = 1) -> None:
         )
     if k < least:
         raise ValueError(f"k must be at least {least}: got k={k}")
-
-
-def check_tile(tile_size: Any) -> int:
-    """Query rows per tile; None means the default.
-
-    Raises:
-      ValueError: not a positive integer.
-    """
-    if tile_size is None:
-        return DEFAULT_TILE
-    if isinstance(tile_size, bool) or not isinstance(tile_size, int | np.integer) or tile_size < 1:
-        raise ValueError(f"tile_size must be a positive integer: got {tile_size!r}")
-    return int(tile_size)
 
 
 def nonfinite_rows(x: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:

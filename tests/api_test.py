@@ -40,3 +40,15 @@ def test_embedding_resumes_in_its_store(tmp_path):
     assert (first.info["rows_computed"], again.info["rows_computed"]) == (40, 0)
     np.testing.assert_array_equal(first.values, again.values)
     assert first.ids == molecules.ids
+
+
+def test_a_finished_store_opens_no_weights(tmp_path, monkeypatch):
+    from jaxalign import api
+
+    molecules = ja.load_dataset("qm9", n=20, seed=2)
+    first = ja.embed("ecfp4", molecules, store=tmp_path / "store")
+    monkeypatch.setattr(api, "load_model", lambda model: pytest.fail("weights were opened"))
+    again = ja.embed("ecfp4", molecules, store=tmp_path / "store")
+    np.testing.assert_array_equal(first.values, again.values)
+    with pytest.raises(pytest.fail.Exception):  # other molecules are not answered from it
+        ja.embed("ecfp4", molecules.subset(9), store=tmp_path / "store")

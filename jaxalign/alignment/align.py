@@ -18,8 +18,8 @@ from jaxalign.alignment.plan import MetricPlan, plan_metrics
 from jaxalign.alignment.results import COLUMNS, FOLDER, Alignment
 from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
+from jaxalign.pairwise.neighbors import check_tile_size
 from jaxalign.types import Labels
-from jaxalign.validation import check_tile
 
 PRECISION = "float64 decides"
 _LATER = {
@@ -79,7 +79,7 @@ def align(
     """
     require_sound_jax()
     _refuse_later({"permutations": permutations, "confidence": confidence, "mesh": mesh})
-    check_tile(tile_size)
+    tile_size = check_tile_size(tile_size)
     folder = None
     if workdir is not None:
         folder = Path(workdir) / FOLDER
@@ -155,12 +155,11 @@ def _diagnostics(engine: Engine, plans: Sequence[MetricPlan], seed: int) -> dict
         "models": engine.model_diagnostics,
         "failed_models": {m.name: m.reason for m in inputs.models if m.reason},
         "graph_keys": {
-            m.name: {f"{s.normalize}/{s.similarity}": engine.graph_key(m.name, s) for s in settings}
-            for m in inputs.models
+            m.name: {s.label: engine.graph_key(m.name, s) for s in settings} for m in inputs.models
         },
         "grouped": inputs.groups is not None,
         "devices": [str(device) for device in jax.local_devices()[:1]],
-        "tile_size": check_tile(engine.tile_size),
+        "tile_size": engine.tile_size,
         "precision": PRECISION,
         "seed": seed,
         "work": vars(engine.work),

@@ -55,9 +55,7 @@ class Engine:
       progress: print progress lines.
     """
 
-    def __init__(
-        self, inputs: Inputs, *, folder: Path | None, tile_size: int | None, progress: bool
-    ):
+    def __init__(self, inputs: Inputs, *, folder: Path | None, tile_size: int, progress: bool):
         self.inputs, self.tile_size, self.progress = inputs, tile_size, progress
         self.graphs = GraphCache(folder and folder / "graphs")
         self.terms = TermCache(folder and folder / "terms.json")
@@ -104,13 +102,15 @@ class Engine:
         else:
             graph, diagnostics = found
             self.work.graphs_reused += 1
-        label = f"{settings.normalize}/{settings.similarity}"
-        self.model_diagnostics.setdefault(model.name, {})[label] = diagnostics
+        self.model_diagnostics.setdefault(model.name, {})[settings.label] = diagnostics
         return graph
 
     def _scores(self, plan: MetricPlan, graphs: dict[str, GraphStatistics]) -> list[PairScore]:
         names = [m.name for m in self.inputs.models]
-        reasons = {m.name: m.reason or self._degenerate(m.name) for m in self.inputs.models}
+        reasons = {
+            m.name: m.reason or degenerate(self.model_diagnostics[m.name][plan.graph.label])
+            for m in self.inputs.models
+        }
         n = len(self.inputs.ids)
         terms = self._terms(plan, graphs)
         scores = []
@@ -122,9 +122,6 @@ class Engine:
             gamma = (terms[a, b], terms[a, a], terms[b, b])
             scores.append(PairScore(plan, a, b, *plan.metric.score(*gamma, n, plan.k)))
         return scores
-
-    def _degenerate(self, model: str) -> str:
-        return next(filter(None, map(degenerate, self.model_diagnostics[model].values())), "")
 
     def _terms(self, plan: MetricPlan, graphs: dict[str, GraphStatistics]) -> dict:
         """Γ of all pairs, of which only those without a stored value are computed."""

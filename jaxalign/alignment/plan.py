@@ -19,6 +19,11 @@ class GraphSettings:
     normalize: str
     similarity: str
 
+    @property
+    def label(self) -> str:
+        """Name under which diagnostics and stored keys of this graph are found."""
+        return f"{self.normalize}/{self.similarity}"
+
 
 @dataclasses.dataclass(frozen=True)
 class MetricPlan:

@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from jaxalign.alignment.plan import GraphSettings
 from jaxalign.alignment.resume import GraphCache
 from jaxalign.archives.atomic import atomic_write, write_json
 from jaxalign.metrics.registry import metric_definition
@@ -127,11 +128,12 @@ class Alignment:
         if definition.rows is None:
             raise ValueError(f"{metric} is not a mean over structures: it has no contributions")
         settings, keys = self.diagnostics["metrics"][metric], self.diagnostics["graph_keys"]
+        label = GraphSettings(settings["normalization"], definition.similarity).label
         found = []
         for name in (a, b):
             if name not in self.cards:
                 raise ValueError(f"unknown model {name!r}: choose one of {list(self.cards)}")
-            key = keys.get(name, {}).get(f"{settings['normalization']}/{definition.similarity}")
+            key = keys.get(name, {}).get(label)
             graph = key and self.graphs.get(key, k=settings["k"])
             if not graph:
                 raise ResultError(f"no stored neighbor graph of {name!r}; run align again")

@@ -48,8 +48,7 @@ def read_embeddings(path: str | Path, *, ids: Sequence[str] | None = None) -> Em
 
     Returns:
       Embeddings. A file without a card gets one that names it after the file and states nothing
-      else. `info` holds `source`,
-      `dtype` and `implicit_ids`.
+      else. `info` holds `source`, `dtype` and `implicit_ids`.
 
     Raises:
       EmbeddingFileError: with what came, what was wanted and how to mend it.

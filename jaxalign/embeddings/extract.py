@@ -69,7 +69,6 @@ def embed_structures(
     request = make_request(
         encoder.card,
         structures,
-        has_layers=isinstance(encoder, Encoder),
         layer=layer,
         pooling=pooling,
         on_error=on_error,
@@ -133,7 +132,6 @@ def stored_embeddings(
     request = make_request(
         card,
         structures,
-        has_layers=card.pooling != "none",
         layer=layer,
         pooling=pooling,
         on_error=on_error,
@@ -172,6 +170,8 @@ def as_encoder(function: Any, card: ModelCard | None = None) -> Encoder | HostEn
     if card is None:
         name = getattr(function, "__name__", type(function).__name__)
         card = ModelCard(id=name, name=name, family="", modality="", pretrained=True)
+    # A card that a user wrote need not know that functions have no pooling.
+    card = dataclasses.replace(card, pooling="none")
     return HostEncoder(card=card, embed=lambda structures: _as_rows(function(structures)))
 
 

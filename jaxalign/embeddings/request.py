@@ -90,7 +90,6 @@ def make_request(
     card: ModelCard,
     structures: Sequence[Structure],
     *,
-    has_layers: bool,
     layer: str | None,
     pooling: str | None,
     on_error: str,
@@ -100,7 +99,6 @@ def make_request(
     Args:
       card: card of the encoder.
       structures: what to embed.
-      has_layers: a network, whose layer and pooling can be chosen; not a host function.
       layer: layer name, or None.
       pooling: pooling name, or None.
       on_error: `"raise"` or `"skip"`.
@@ -115,7 +113,7 @@ def make_request(
         raise ValueError("there is no structure to embed; check the input file or the selection")
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error must be 'raise' or 'skip': got {on_error!r}")
-    if not has_layers:
+    if card.is_descriptor:
         if (layer, pooling) != (None, None):
             raise ValueError(
                 f"encoder {card.id!r} has no layers and no pooling; pass None for both"

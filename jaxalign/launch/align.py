@@ -20,6 +20,7 @@ from jaxalign import api
 from jaxalign.embeddings.formats import read_embedding_collection
 from jaxalign.launch import workflow
 from jaxalign.launch.process import run_verb
+from jaxalign.parallel.multihost import is_primary_process
 
 _EMBEDDINGS = flags.DEFINE_list("embeddings", None, "A folder, or files, comma separated.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for results and finished work.")
@@ -48,7 +49,7 @@ def main(words: Sequence[str]) -> None:
         on_nonfinite=_NONFINITE.value,
         tile_size=_TILE.value,
         workdir=workflow.folder(_WORKDIR.value),
-        progress=_PROGRESS.value,
+        progress=_PROGRESS.value and is_primary_process(),
     )
     alignment = alignment.with_facts(command=workflow.command_line())
     folder = alignment.save(_WORKDIR.value)

@@ -10,13 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from jaxalign import api
 from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
-from jaxalign.embeddings.extract import stored_embeddings
 from jaxalign.models.registry import model_entry
 from jaxalign.parallel.multihost import is_primary_process
 from jaxalign.types import JaxalignError
@@ -59,7 +57,9 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
     if path:
         if settings.get("elements"):
             logging.warning("elements filters named data sets only; %s is used as it is", path)
-        return _subset(api.read_structures(path, on_error=on_error), settings)
+        structures = api.read_structures(path, on_error=on_error)
+        n = settings.get("n")
+        return structures.subset(n, seed=settings.get("seed", 0)) if n else structures
     if not name:
         raise ValueError("say what to embed: the name of a data set, or the path of a file")
     return api.load_dataset(
@@ -68,20 +68,6 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
         seed=settings.get("seed", 0),
         elements=settings.get("elements") or None,
     )
-
-
-def _subset(structures: api.StructureSet, settings: Mapping[str, Any]) -> api.StructureSet:
-    """The first n of a seeded permutation, as `load_dataset` draws it."""
-    n = settings.get("n")
-    if not n or n == len(structures):
-        return structures
-    if n > len(structures):
-        raise ValueError(
-            f"{structures.name} holds {len(structures)} structures: got n={n}; pass a smaller n"
-        )
-    rows = np.random.default_rng(settings.get("seed", 0)).permutation(len(structures))[:n]
-    chosen = [structures[int(row)] for row in rows]
-    return api.StructureSet(chosen, name=structures.name, skipped=structures.skipped)
 
 
 def folder(path: str) -> Path:
@@ -146,12 +132,12 @@ def embed_models(
     done = Embedded({}, {}, [_skip_row(s, "all models") for s in structures.skipped], 0, 0.0)
     for model in models:
         try:
-            embeddings = _embed(
+            choice = _choice(model, layer=layer, pooling=pooling)
+            embeddings = api.embed(
                 model,
                 structures,
-                workdir,
-                layer=layer,
-                pooling=pooling,
+                **choice,
+                store=store_path(workdir, model, structures, **choice),
                 on_error=on_error,
                 progress=progress and is_primary_process(),
             )
@@ -168,26 +154,11 @@ def embed_models(
     return done
 
 
-def _embed(model: str, structures, workdir: Path, *, layer, pooling, on_error, progress):
-    card = model_entry(model).card
-    if card.pooling == "none":  # descriptors have neither layers nor pooling
+def _choice(model: str, *, layer: str | None, pooling: str | None) -> dict[str, str | None]:
+    """Layer and pooling as far as a model has them: settings of a run are for its networks."""
+    if model_entry(model).card.is_descriptor:
         layer = pooling = None
-    store = store_path(workdir, model, structures, layer=layer, pooling=pooling)
-    finished = stored_embeddings(
-        card, structures, layer=layer, pooling=pooling, store_path=store, on_error=on_error
-    )
-    # Explicitly None: an Embeddings record has a length.
-    if finished is not None:
-        return finished
-    return api.embed(
-        model,
-        structures,
-        layer=layer,
-        pooling=pooling,
-        store=store,
-        on_error=on_error,
-        progress=progress,
-    )
+    return {"layer": layer, "pooling": pooling}
 
 
 def _skip_row(skipped: Any, model: str) -> dict[str, str]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
+
+# Facts of a model that takes nothing from an archive, not even a vocabulary.
+NOTHING_FETCHED = MappingProxyType({"licence": "", "package": None, "package_sha256": None})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +25,7 @@ class ModelCard:
       width: embedding width d under the default pooling; None if it depends on the data.
       layer: name of the default layer (last hidden layer before the readout).
       layers: all layer names that can be asked for.
-      pooling: default pooling of node features.
+      pooling: default pooling of node features; `"none"` for a function on the host.
       training_data: what the weights were trained on.
       label_level: level of theory or kind of labels.
       parameters: number of parameters.
@@ -53,6 +57,20 @@ class ModelCard:
     package_sha256: str | None = None
     verified: str = "none"
     notes: str = ""
+
+    @property
+    def is_descriptor(self) -> bool:
+        """A function on the host, which has neither layers nor a choice of pooling."""
+        return self.pooling == "none"
+
+    def random_twin(self, *, id: str, name: str, notes: str, **facts: Any) -> ModelCard:
+        """Card of the same architecture with random weights.
+
+        The code is proven on the trained weights; random ones have no original to agree with.
+        """
+        untrained = {"training_data": "none", "label_level": "none", "verified": "none"}
+        facts = {"pretrained": False, **untrained, **facts}
+        return dataclasses.replace(self, id=id, name=name, notes=notes, **facts)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary of all fields."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models.card import ModelCard
+from jaxalign.models.card import NOTHING_FETCHED, ModelCard
 from jaxalign.models.dmpnn import HIDDEN, LAYERS, convert_params, graph_encoder, init_params
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
@@ -77,17 +77,11 @@ def _pretrained_entry(kind: str, member: int) -> ModelEntry:
 
 
 def _random_entry() -> ModelEntry:
-    card = _card(
-        "admet-dmpnn-random",
+    card = _pretrained_entry("classification", 0).card.random_twin(
+        id="admet-dmpnn-random",
         name="D-MPNN, random weights",
-        pretrained=False,
-        training_data="none",
-        label_level="none",
-        licence="",
-        package=None,
-        package_sha256=None,
-        verified="none",  # the code is proven on the real weights; these have no original
         notes=f"Random weights U(−1/√n, 1/√n) for n inputs, seed 0. {_NOTES}",
+        **NOTHING_FETCHED,
     )
     return ModelEntry(
         card=card, archives=(), build=lambda entry: graph_encoder(entry.card, init_params(0))

@@ -12,7 +12,7 @@ from jaxalign.archives.fetch import Archive, fetch
 from jaxalign.archives.pinned import ARCHIVES
 from jaxalign.models.aev import ELEMENTS
 from jaxalign.models.ani import LAYERS, STATE_WIDTH, atom_encoder, init_params, param_shapes
-from jaxalign.models.card import ModelCard
+from jaxalign.models.card import NOTHING_FETCHED, ModelCard
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
 from jaxalign.models.weights import WeightsError, check_params
@@ -134,19 +134,12 @@ def _pretrained_entry(family: str, member: int) -> ModelEntry:
 
 
 def _random_entry() -> ModelEntry:
-    card = _card(
-        "ani-1x-random",
-        "ani-1x",
+    card = _pretrained_entry("ani-1x", 0).card.random_twin(
+        id="ani-1x-random",
         name="ANI, random weights",
-        pretrained=False,
-        training_data="none",
-        label_level="none",
-        licence="",
-        package=None,
-        package_sha256=None,
-        verified="none",  # the code is proven on the real weights; these have no original
         notes="Random weights U(−1/√n, 1/√n) for n inputs, seed 0, on the same environment "
         "vectors. Elements H, C, N, O; molecules without periodicity.",
+        **NOTHING_FETCHED,
     )
     return ModelEntry(
         card=card, archives=(), build=lambda entry: atom_encoder(entry.card, init_params(0))

@@ -104,7 +104,7 @@ def _pretrained(archive: Archive, checkpoint: _Checkpoint, **facts) -> ModelEntr
         symmetry="invariant",  # a string has no coordinates to rotate
         licence=archive.licence,
         citation=archive.citation,
-        package=f"{archive.package}=={archive.version}",
+        package=archive.requirement,
         package_sha256=archive.sha256,
         verified="weights",
         notes=_INPUT_NOTE,
@@ -115,16 +115,7 @@ def _pretrained(archive: Archive, checkpoint: _Checkpoint, **facts) -> ModelEntr
 
 
 def _random_twin(entry: ModelEntry, checkpoint: _Checkpoint, *, id: str, name: str) -> ModelEntry:
-    card = dataclasses.replace(
-        entry.card,
-        id=id,
-        name=name,
-        pretrained=False,
-        training_data="none",
-        label_level="none",
-        verified="none",  # the code is proven on the real weights; these have no original
-        notes=_RANDOM_NOTE + _INPUT_NOTE,
-    )
+    card = entry.card.random_twin(id=id, name=name, notes=_RANDOM_NOTE + _INPUT_NOTE)
     build = functools.partial(_build_random, checkpoint=checkpoint)
     return ModelEntry(card=card, archives=entry.archives, build=build)
 

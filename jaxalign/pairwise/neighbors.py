@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,10 @@ from jaxalign.pairwise.proposals import BLOCK, Database, make_database
 from jaxalign.pairwise.search import Found, search_fully, search_tile
 from jaxalign.progress import Progress
 from jaxalign.types import Labels, MatrixLike, Neighbors
-from jaxalign.validation import check_finite, check_k, check_matrix, check_tile
+from jaxalign.validation import check_finite, check_k, check_matrix
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
+_TILE = 512  # query rows, where the caller names none
 _COLUMN_TILES = 64  # most columns of one step, in tiles: wide steps select at less cost
 _SPARE = 32  # candidates beyond k: room for ties and for rounding
 _FULL_ROWS = 64  # query rows of one full search
@@ -66,12 +68,25 @@ def neighbors(
     check_finite(x)
     codes = _group_codes(groups, n, k)
     rows = normalize_rows(x, "l2" if similarity == "cosine" else "none")
-    tile = min(check_tile(tile_size), n)
+    tile = min(check_tile_size(tile_size), n)
     rows, exponent = ordering.unit_scale(rows)
     with jax.enable_x64(True):
         search = _Search(rows, codes, k=int(k), euclidean=similarity == "euclidean", tile=tile)
         with Progress(progress or "", total=n, enabled=progress is not None) as shown:
             return search.run(similarity, exponent, shown)
+
+
+def check_tile_size(tile_size: Any) -> int:
+    """Query rows per tile; None means the default.
+
+    Raises:
+      ValueError: not a positive integer.
+    """
+    if tile_size is None:
+        return _TILE
+    if isinstance(tile_size, bool) or not isinstance(tile_size, int | np.integer) or tile_size < 1:
+        raise ValueError(f"tile_size must be a positive integer: got {tile_size!r}")
+    return int(tile_size)
 
 
 def _group_codes(groups: Labels | None, n: int, k: int) -> Int[np.ndarray, " n"]:

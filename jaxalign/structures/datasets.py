@@ -28,7 +28,7 @@ from jaxalign.archives.fetch import fetch
 from jaxalign.archives.pinned import ARCHIVES
 from jaxalign.progress import Progress
 from jaxalign.structures import qm9
-from jaxalign.structures.structure import Structure, StructureSet
+from jaxalign.structures.structure import Structure, StructureSet, draw_rows
 from jaxalign.types import JaxalignError
 
 _FOLDER = "datasets"
@@ -156,7 +156,7 @@ def load_dataset(
         rows = _rows_within(card, columns, _atomic_numbers(elements))
     if n is not None:
         _check_count(card, n, len(rows), elements)
-        rows = rows[np.random.default_rng(seed).permutation(len(rows))[:n]]
+        rows = rows[draw_rows(len(rows), n=n, seed=seed)]
     return StructureSet(_structures(card, columns, rows), name=name)
 
 

@@ -102,6 +102,20 @@ class StructureSet(Sequence[Structure]):
     def __repr__(self) -> str:
         return f"StructureSet({self.name!r}, n={len(self)}, skipped={len(self.skipped)})"
 
+    def subset(self, n: int, *, seed: int = 0) -> StructureSet:
+        """A random subset of n structures, drawn as `draw_rows` says, in the order of the draw.
+
+        Raises:
+          ValueError: n is not between 1 and the number of structures.
+        """
+        if not 1 <= n <= len(self):
+            raise ValueError(
+                f"{self.name} holds {len(self):,} structures, {n:,} were asked for; "
+                f"pass 1 <= n <= {len(self)}"
+            )
+        chosen = (self._structures[row] for row in draw_rows(len(self), n=n, seed=seed))
+        return StructureSet(chosen, name=self.name, skipped=self.skipped)
+
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids in order."""
@@ -114,6 +128,14 @@ class StructureSet(Sequence[Structure]):
         for structure in self._structures:
             state.update(structure.digest())
         return state.hexdigest()
+
+
+def draw_rows(count: int, *, n: int, seed: int) -> Int[np.ndarray, " n"]:
+    """First n of `numpy.random.default_rng(seed).permutation(count)`: row numbers in draw order.
+
+    So the draw of a smaller n is the beginning of that of a larger n with the same seed.
+    """
+    return np.random.default_rng(seed).permutation(count)[:n]
 
 
 def _require_unique(ids: Sequence[str], name: str) -> None:

@@ -223,6 +223,29 @@ def test_a_constant_model_is_nan_with_a_reason_and_loses_no_other_pair(rng):
     assert facts["tie_fraction"] == 1.0
 
 
+def test_equal_rows_of_one_normalization_do_not_block_another(rng):
+    from jaxalign.alignment.engine import Engine
+    from jaxalign.alignment.inputs import collect_inputs
+    from jaxalign.alignment.plan import GraphSettings, MetricPlan
+    from jaxalign.metrics.registry import METRICS
+
+    # One direction, lengths 5·2ⁱ: bit-equal rows after L2 normalization, different rows before.
+    data = {
+        "ray": np.outer(2.0 ** np.arange(-30, 30), [3.0, 4.0]).astype(np.float32),
+        "x": rng.normal(size=(60, 4)).astype(np.float32),
+    }
+    inputs = collect_inputs(data, ids=None, groups=None, on_nonfinite="error")
+    engine = Engine(inputs, folder=None, tile_size=64, progress=False)
+    plans = [
+        MetricPlan(METRICS["mutual_knn"], 5, GraphSettings(normalize, "inner"))
+        for normalize in ("l2", "none")
+    ]
+    found = {(s.plan.graph.normalize, s.a, s.b): s for s in engine.run(plans)}
+    assert np.isfinite(found["none", "ray", "x"].value)
+    assert np.isnan(found["l2", "ray", "x"].value)
+    assert found["l2", "ray", "x"].reason.startswith("ray: all rows are equal")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

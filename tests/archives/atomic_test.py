@@ -1,9 +1,11 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -11,8 +13,6 @@ import pytest
 from jaxalign.archives import atomic
 from jaxalign.archives.atomic import StorageError, atomic_write, write_json
 from jaxalign.types import JaxalignError
-
-needs_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
 
 def test_bytes_and_text_appear_whole(tmp_path):
@@ -87,14 +87,32 @@ def test_the_file_obeys_the_umask(tmp_path):
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
 
 
-@needs_user
 def test_a_read_only_folder_is_one_clear_error(tmp_path):
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(StorageError, match=r"cannot write .*x.*choose a place"):
-            write_json(tmp_path / "x", {})
-    finally:
-        tmp_path.chmod(0o700)
+    # In a child, which gives up root's right to write everywhere.
+    code = """
+        import os, sys
+        from jaxalign.archives.atomic import StorageError, write_json
+        os.chdir(sys.argv[1])
+        os.chmod(".", 0o555)
+        if os.geteuid() == 0:
+            os.setgid(65534); os.setuid(65534)
+        try:
+            write_json("x", {})
+        except StorageError as error:
+            print(error)
+            raise SystemExit(7)
+    """
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    if os.geteuid() == 0:  # the child must be able to look up its working directory
+        for parent in (folder, *list(folder.parents)[:3]):
+            parent.chmod(0o755)
+    command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    folder.chmod(0o755)
+    assert done.returncode == 7, done.stderr
+    assert re.search(r"cannot write .*x.*choose a place", done.stdout)
+    assert not list(folder.iterdir())
 
 
 def test_a_folder_or_file_in_the_way_is_one_clear_error(tmp_path):

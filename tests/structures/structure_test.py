@@ -72,3 +72,14 @@ def test_duplicate_ids_name_both_records():
 def test_structures_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         water().id = "x"
+
+
+def test_a_subset_is_the_beginning_of_a_larger_one():
+    whole = StructureSet([water(id=str(i)) for i in range(9)], name="waters")
+    order = np.random.default_rng(3).permutation(9)
+    for n in (1, 8, 9):  # the whole is drawn like any other subset
+        assert whole.subset(n, seed=3).ids == tuple(map(str, order[:n]))
+    assert whole.subset(4, seed=3).name == "waters"
+    for n in (0, 10):
+        with pytest.raises(ValueError, match=r"holds 9 structures, .* pass 1 <= n <= 9"):
+            whole.subset(n)
