@@ -18,7 +18,7 @@ from jaxalign.alignment.plan import GraphSettings, MetricPlan, graph_sizes
 from jaxalign.alignment.resume import GraphCache, TermCache, content_key
 from jaxalign.embeddings.record import order_hash
 from jaxalign.metrics._pair import degenerate, model_graph
-from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.edges import GraphStatistics, shared_edges
 from jaxalign.progress import Progress
 
 _PAIRS = 64  # pairs of one device call: long enough to hide dispatch, short enough for progress
@@ -195,6 +195,6 @@ def _pair_terms(
 ) -> Float64[Array, " p"]:
     def one(pair):
         a, b = (jax.tree.map(lambda part, i=i: part[pair[i]], stacked) for i in (0, 1))
-        return term(a, b)
+        return term(a, b, shared_edges(a, b))
 
     return jax.lax.map(one, pairs)

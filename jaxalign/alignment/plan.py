@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from jaxalign.embeddings.preprocess import NORMALIZATIONS
 from jaxalign.metrics._definition import GraphMetric
-from jaxalign.metrics._pair import check_n
+from jaxalign.metrics._checks import check_n
 from jaxalign.metrics.registry import metric_definition
 from jaxalign.validation import check_k
 

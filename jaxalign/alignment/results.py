@@ -20,6 +20,7 @@ from jaxalign.alignment.resume import GraphCache
 from jaxalign.archives.atomic import atomic_write, write_json
 from jaxalign.metrics.registry import metric_definition
 from jaxalign.models.card import ModelCard
+from jaxalign.pairwise.edges import shared_edges
 from jaxalign.types import JaxalignError
 
 COLUMNS = (
@@ -139,7 +140,7 @@ class Alignment:
                 raise ResultError(f"no stored neighbor graph of {name!r}; run align again")
             found.append(graph[0])
         with jax.enable_x64(True):
-            return np.asarray(jax.jit(definition.rows)(*found))
+            return np.asarray(jax.jit(_rows(definition))(*found))
 
     def with_facts(self, **facts: Any) -> Alignment:
         """The same result with further diagnostics (how the embeddings were made, the command)."""
@@ -179,6 +180,10 @@ class Alignment:
         if metric not in self.metrics:
             raise ValueError(f"{metric!r} was not computed: this result holds {self.metrics}")
         return metric
+
+
+def _rows(definition):
+    return lambda a, b: definition.rows(a, b, shared_edges(a, b))
 
 
 def load(workdir: str | Path) -> Alignment:

@@ -2,14 +2,17 @@
 
 The float32 rows returned here *are* the stored rows: neighbor orders, ties and scores are decided
 by these rounded numbers, exactly. Everything is computed in float64 on the host; a row's result
-depends on that row alone (and, for `"standardize"`, on the column moments of the whole array), so
-splitting the rows into blocks never changes a bit.
+depends on that row alone (and, for `"standardize"`, on the column moments of the whole array, which
+are always summed in the same blocks), so reading rows in blocks never changes a bit.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
 from jaxalign.validation import check_matrix
 
@@ -42,19 +45,84 @@ def normalize_rows(x: Shaped[np.ndarray, "n d"], method: str) -> Float32[np.ndar
       ValueError: for an unknown method, an array that is not a floating-point matrix, or finite
         values that float32 cannot hold.
     """
+    _check_method(method)
+    x = check_matrix(x)
+    return Normalizer.of(_Whole(x), method)(x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Normalizer:
+    """A normalization, ready for any block of rows; see `normalize_rows`.
+
+    Attributes:
+      method: one of `NORMALIZATIONS`.
+      mean: column means, for `"standardize"`.
+      deviation: column standard deviations, 1 where the column is constant.
+      constant: columns of one single value.
+    """
+
+    method: str
+    mean: Float64[np.ndarray, " d"] | None = None
+    deviation: Float64[np.ndarray, " d"] | None = None
+    constant: Bool[np.ndarray, " d"] | None = None
+
+    @classmethod
+    def of(cls, source: Any, method: str) -> Normalizer:
+        """The normalizer of a source with `shape` and `read(start, stop)`.
+
+        Raises:
+          ValueError: for an unknown method.
+        """
+        _check_method(method)
+        if method != "standardize":
+            return cls(method)
+        n, d = source.shape
+        first = np.array(source.read(0, 1), np.float64)
+        total, squares, constant = np.zeros(d), np.zeros(d), np.ones(d, bool)
+        with np.errstate(invalid="ignore"):
+            for block in _blocks(source):
+                total += block.sum(axis=0)
+                constant &= (block == first).all(axis=0)
+            mean = total / n
+            for block in _blocks(source):
+                squares += np.square(block - mean).sum(axis=0)
+            deviation = np.sqrt(squares / n)
+        # The rounded mean of equal numbers may differ from them: constancy is tested, not computed.
+        return cls(method, mean, np.where(constant | (deviation == 0), 1.0, deviation), constant)
+
+    def __call__(self, x: Shaped[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+        """Normalized float32 rows of a block."""
+        # C order matters: the order of a row's summation follows the memory layout.
+        rows = np.array(x, dtype=np.float64, order="C")
+        with np.errstate(invalid="ignore"):
+            if self.method == "l2":
+                rows = _divide_rows(rows, squared=True)
+            elif self.method == "max_abs_row":
+                rows = _divide_rows(rows, squared=False)
+            elif self.method == "standardize":
+                rows = np.where(self.constant, 0.0, (rows - self.mean) / self.deviation)
+        return _to_float32(rows)
+
+
+_BLOCK = 4096  # rows summed at once: part of the definition of the column moments
+
+
+class _Whole:
+    def __init__(self, x: np.ndarray):
+        self.shape, self._x = x.shape, x
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return self._x[start:stop]
+
+
+def _blocks(source):
+    for start in range(0, source.shape[0], _BLOCK):
+        yield np.array(source.read(start, min(start + _BLOCK, source.shape[0])), np.float64)
+
+
+def _check_method(method: str) -> None:
     if method not in NORMALIZATIONS:
         raise ValueError(f"unknown normalization {method!r}; choose one of {NORMALIZATIONS}")
-    x = check_matrix(x)
-    # C order matters: the order of a row's summation follows the memory layout.
-    rows = np.array(x, dtype=np.float64, order="C")
-    with np.errstate(invalid="ignore"):
-        if method == "l2":
-            rows = _divide_rows(rows, squared=True)
-        elif method == "max_abs_row":
-            rows = _divide_rows(rows, squared=False)
-        elif method == "standardize":
-            rows = _standardize(rows)
-    return _to_float32(rows)
 
 
 def _divide_rows(rows: Float64[np.ndarray, "n d"], *, squared: bool) -> Float64[np.ndarray, "n d"]:
@@ -67,14 +135,6 @@ def _divide_rows(rows: Float64[np.ndarray, "n d"], *, squared: bool) -> Float64[
     else:
         scale = largest
     return rows / np.where(scale == 0, 1.0, scale)
-
-
-def _standardize(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
-    centered = rows - rows.mean(axis=0)
-    deviation = np.sqrt(np.square(centered).mean(axis=0))
-    # The rounded mean of equal numbers may differ from them: constancy is tested, not computed.
-    constant = (rows == rows[0]).all(axis=0)
-    return np.where(constant, 0.0, centered / np.where(constant | (deviation == 0), 1.0, deviation))
 
 
 def _to_float32(rows: Float64[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:

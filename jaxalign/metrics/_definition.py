@@ -1,57 +1,173 @@
-"""What the engine needs to know of a metric; it knows none by name."""
+"""What the engine needs to know of a metric; it knows none by name.
+
+Five families, by what they read:
+
+* `GraphMetric`: two neighbor graphs;
+* `GramMetric`: the centered inner product of two N×N matrices of distances or kernels;
+* `RankMetric`: the ranks that one model gives to the other's neighbors;
+* `FeatureMetric`: statistics of the features (factors, cross-covariances);
+* `ModelMetric`: the neighbor distances of a single model.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Array, Float, Float64
 
-from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.edges import GraphStatistics, SharedEdges
+
+# A value, and why it is NaN ("" if it is not).
+Outcome = tuple[float, str]
 
 
-@dataclasses.dataclass(frozen=True)
-class GraphMetric:
-    """A metric that reads neighbor graphs: Γ(a, b) per pair, made a score by its self terms.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Facts common to all families.
 
     Attributes:
       id: metric id, as users write it.
       variant: value of the `variant` column of results.
       title: for axes and headings.
       definition: one sentence with the formula.
-      default_k: neighbors when the user names none.
+      default_k: neighbors when the user names none; None for metrics without k.
       least_k: smallest k that is defined.
       least_n: smallest n that is defined.
-      default_normalize: row normalization when the user names none.
-      similarity: ordering of neighbors, see `jaxalign.neighbors`.
       low: least possible value.
       high: greatest possible value.
-      is_similarity: larger means more alike (else a distance).
+      best: value of a perfect match; None where there is none.
       symmetric: score(a, b) = score(b, a).
-      is_metric: whether 1 − score obeys the triangle inequality.
-      invariances: transformations of one model's rows that leave the score unchanged.
-      term: Γ of one pair of graphs; pure, traced, float64.
-      score: (Γ_ab, Γ_aa, Γ_bb, n, k) → (value, reason); reason is "" unless the value is NaN.
-      rows: per-structure contributions whose mean is the score, where the definition is such.
-      null: expected score of independent representations, or None where it is not closed.
+      is_similarity: larger means more alike (else a distance).
+      is_metric: whether the distance, or best − score, obeys the triangle inequality.
+      invariances: transformations of one model's rows that leave the score unchanged; of
+        "rotation", "isotropic scaling", "translation", "affine".
+      null: (n, k) → expected score of independent representations, where it is closed.
+      default_normalize: row normalization when the user names none.
     """
 
     id: str
-    variant: str
     title: str
     definition: str
-    default_k: int
-    least_k: int
     least_n: int
     low: float
     high: float
     symmetric: bool
-    is_metric: bool
     invariances: tuple[str, ...]
-    term: Callable[[GraphStatistics, GraphStatistics], Float64[Array, ""]]
-    score: Callable[[float, float, float, int, int], tuple[float, str]]
-    rows: Callable[[GraphStatistics, GraphStatistics], Float[Array, " n"]] | None = None
-    null: Callable[[int, int], float] | None = None
+    variant: str = ""
+    default_k: int | None = None
+    least_k: int = 1
+    best: float | None = 1.0
+    is_similarity: bool = True
+    is_metric: bool = False
+    null: Callable[[int, int | None], float] | None = None
+    default_normalize: str = "none"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GraphMetric(Metric):
+    """Reads two neighbor graphs: Γ(a, b) per pair, made a score by its self terms.
+
+    Attributes:
+      term: Γ of one pair of graphs; pure, traced under float64.
+      score: (Γ_ab, Γ_aa, Γ_bb, n, k) → outcome.
+      rows: per-structure contributions whose mean is the score, where the definition is such.
+      similarity: ordering of neighbors, see `jaxalign.neighbors`.
+    """
+
+    term: Callable[[GraphStatistics, GraphStatistics, SharedEdges], Float64[Array, ""]]
+    score: Callable[[float, float, float, int, int], Outcome]
+    rows: (
+        Callable[[GraphStatistics, GraphStatistics, SharedEdges], Float[Array, " n"]] | None
+    ) = None
     default_normalize: str = "l2"
     similarity: str = "inner"
-    is_similarity: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GramMetric(Metric):
+    """Reads one centered inner product of two N×N matrices, and the two norms.
+
+    Attributes:
+      kernel: `"euclidean"` (distances), `"rbf"` or `"linear"`.
+      statistic: which centering: `"biased"` (double), `"debiased"` (U), or `"pairs"` (grand mean
+        over i < j).
+      score: (⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩, n) → outcome.
+    """
+
+    kernel: str
+    statistic: str
+    score: Callable[[float, float, float, int], Outcome]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RankMetric(Metric):
+    """Reads Σ_i Σ_{j ∈ kNN_a(i)} rank_b(i, j); directed.
+
+    Attributes:
+      score: (rank sum, n, k) → outcome.
+      rows: (rank sums of every structure, n, k) → contributions whose mean is the score.
+      similarity: ordering of neighbors of the first model.
+    """
+
+    score: Callable[[float, int, int], Outcome]
+    rows: Callable[[Any, int, int], Any] | None = None
+    similarity: str = "euclidean"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureMetric(Metric):
+    """Reads statistics of each model's features; metrics that share `statistics` share its result.
+
+    Attributes:
+      statistics: (normalized float32 rows `[n, d]`, seed) → statistics, a pytree of host arrays.
+      term: (statistics of a, statistics of b) → outcome.
+    """
+
+    statistics: Callable[[Any, int], Any]
+    term: Callable[[Any, Any], Outcome]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelMetric(Metric):
+    """Reads the neighbor distances of one model; there are no pairs.
+
+    Attributes:
+      estimate: (sorted distances `[n, k]` float64, n) → estimates, see `ModelEstimate`.
+      similarity: ordering of neighbors.
+    """
+
+    estimate: Callable[[Any], ModelEstimate]
+    similarity: str = "euclidean"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelEstimate:
+    """A per-model value with its standard error and further numbers.
+
+    Attributes:
+      value: the estimate; NaN with a reason.
+      error: standard error, NaN where the method has none.
+      reason: why the value is NaN.
+      details: counts of excluded rows, scale curve, …; plain values only.
+    """
+
+    value: float
+    error: float = math.nan
+    reason: str = ""
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def ratio(ab: float, aa: float, bb: float) -> Outcome:
+    """ab / √(aa·bb), or NaN with the side whose self term is not positive."""
+    if not (aa > 0 and bb > 0):
+        side = "first" if not aa > 0 else "second"
+        return math.nan, (
+            f"the self term of the {side} model is not positive ({aa:.3g}, {bb:.3g}): "
+            "its rows do not differ enough for a ratio"
+        )
+    if not math.isfinite(ab):
+        return math.nan, f"the term of the pair is not finite ({ab})"
+    return ab / (math.sqrt(aa) * math.sqrt(bb)), ""

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Float64
+from jaxtyping import Array, Float, Float64
 
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.metrics._pair import pair_score
-from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.edges import GraphStatistics, SharedEdges
 from jaxalign.types import MatrixLike, Score
 
 
-def shared_edges(a: GraphStatistics, b: GraphStatistics) -> Bool[Array, "n k"]:
-    """Which of a's edges are edges of b too."""
-    return (a.ids[:, :, None] == b.ids[:, None, :]).any(-1)
-
-
-def mutual_knn_rows(a: GraphStatistics, b: GraphStatistics) -> Float[Array, " n"]:
+def mutual_knn_rows(
+    a: GraphStatistics, _b: GraphStatistics, edges: SharedEdges
+) -> Float[Array, " n"]:
     """|kNN_a(i) ∩ kNN_b(i)| / k of every structure i."""
-    return shared_edges(a, b).sum(-1).astype(jnp.float64) / a.ids.shape[-1]
+    return edges.shared.sum(-1).astype(jnp.float64) / a.ids.shape[-1]
 
 
-def mutual_knn_term(a: GraphStatistics, b: GraphStatistics) -> Float64[Array, ""]:
+def mutual_knn_term(
+    _a: GraphStatistics, _b: GraphStatistics, edges: SharedEdges
+) -> Float64[Array, ""]:
     """Σ_i |kNN_a(i) ∩ kNN_b(i)|, an integer held exactly."""
-    return shared_edges(a, b).sum(dtype=jnp.int64).astype(jnp.float64)
+    return edges.shared.sum(dtype=jnp.int64).astype(jnp.float64)
 
 
 MUTUAL_KNN = GraphMetric(
     id="mutual_knn",
-    variant="",
     title="mutual kNN",
     definition=(
         "Mean share of the k nearest neighbors that two models have in common: "

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxalign.embeddings.preprocess import normalize_rows
+from jaxalign.metrics._checks import check_pair
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.pairwise.diagnostics import row_diagnostics
-from jaxalign.pairwise.edges import GraphStatistics, graph_statistics
+from jaxalign.pairwise.edges import GraphStatistics, graph_statistics, shared_edges
 from jaxalign.pairwise.neighbors import neighbors
 from jaxalign.pairwise.ordering import unit_scale
 from jaxalign.types import Labels, Score
-from jaxalign.validation import check_finite, check_k, check_matrix
 
 _EXTREME = 40  # binary exponent of the largest element beyond which rows are scaled
 
@@ -95,7 +95,7 @@ def pair_score(metric: GraphMetric, x, y, *, k: int, normalize: str | None) -> S
     settings = {"k": k, "normalize": normalize, "similarity": metric.similarity}
     (a, seen_a), (b, seen_b) = (model_graph(side, **settings) for side in (x, y))
     with jax.enable_x64(True):
-        term = jax.jit(metric.term)
+        term = jax.jit(lambda p, q: metric.term(p, q, shared_edges(p, q)))
         terms = [float(term(p, q)) for p, q in ((a, b), (a, a), (b, b))]
     value, reason = metric.score(*terms, len(x), k)
     for name, seen in (("x", seen_a), ("y", seen_b)):
@@ -110,32 +110,3 @@ def pair_score(metric: GraphMetric, x, y, *, k: int, normalize: str | None) -> S
         "y": seen_b,
     }
     return Score(value, metric.id, diagnostics | ({"reason": reason} if reason else {}))
-
-
-def check_pair(metric: GraphMetric, x, y, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two finite `[n, d]` arrays of equal length, and a k that the metric is defined for.
-
-    Raises:
-      ValueError: what came, what was wanted, how to mend it.
-    """
-    x, y = check_matrix(x, name="x"), check_matrix(y, name="y")
-    if len(x) != len(y):
-        raise ValueError(
-            f"x and y must embed the same structures: got {len(x)} and {len(y)} rows; "
-            "pass arrays of equal length, or Embeddings with ids to align()"
-        )
-    check_n(metric, len(x))
-    check_k(k, len(x), least=metric.least_k)
-    check_finite(x, name="x")
-    check_finite(y, name="y")
-    return x, y
-
-
-def check_n(metric: GraphMetric, n: int) -> None:
-    """The metric is defined for n structures.
-
-    Raises:
-      ValueError: naming the least n.
-    """
-    if n < metric.least_n:
-        raise ValueError(f"{metric.id} needs at least {metric.least_n} structures: got n={n}")

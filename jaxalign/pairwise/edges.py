@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Float64, Int32
+from jaxtyping import Array, Bool, Float32, Float64, Int32
 
 _ROWS = 128  # rows gathered at once: bounds memory at rows · k · d
 
@@ -38,6 +38,28 @@ class GraphStatistics(NamedTuple):
         """The graph of the k nearest neighbors; k at most the stored number."""
         ids, reverse, centered = (part[..., :k] for part in self[:3])
         return GraphStatistics(ids, np.where(reverse < k, reverse, -1), centered, self.means)
+
+
+class SharedEdges(NamedTuple):
+    """Where the edges of graph a occur in graph b: computed once a pair, read by every metric.
+
+    Attributes:
+      shared: whether the edge is one of b too.
+      centered: K̄_ij of b on the shared edges, 0 elsewhere.
+      mutual: whether the edge and its reverse are edges of both graphs.
+    """
+
+    shared: Bool[Array, "n k"]
+    centered: Float64[Array, "n k"]
+    mutual: Bool[Array, "n k"]
+
+
+def shared_edges(a: GraphStatistics, b: GraphStatistics) -> SharedEdges:
+    """Compares the lists of two graphs over the same structures; traced under float64."""
+    same = a.ids[:, :, None] == b.ids[:, None, :]
+    centered = jnp.where(same, b.centered.astype(jnp.float64)[:, None, :], 0.0).sum(-1)
+    back = (same & (b.reverse >= 0)[:, None, :]).any(-1)
+    return SharedEdges(same.any(-1), centered, back & (a.reverse >= 0))
 
 
 def graph_statistics(
