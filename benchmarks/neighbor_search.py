@@ -29,7 +29,7 @@ _N = flags.DEFINE_integer("n", 20480, "Rows; a multiple of the tile.")
 _D = flags.DEFINE_integer("d", 256, "Columns.")
 _K = flags.DEFINE_integer("k", 25, "Neighbors per row.")
 _COSINE = flags.DEFINE_float("mean_cosine", 0.0, "Mean cosine of the rows to each other.")
-_TILE = flags.DEFINE_integer("tile_size", 512, "Query rows per tile.")
+_TILE = flags.DEFINE_integer("tile_size", None, "Query rows per tile of the search.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Alternating repetitions.")
 _OUTPUT = flags.DEFINE_string("output", None, "Also write the JSON here.")
 
@@ -65,10 +65,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main(argv: Sequence[str]) -> None:
     """Measures and prints."""
-    if len(argv) > 1 or _N.value % _TILE.value:
+    if len(argv) > 1 or _N.value % 512:
         raise app.UsageError("--n must be a multiple of --tile_size")
     x = rows(_N.value, _D.value, _COSINE.value)
-    floor = product(jnp.asarray(x), _TILE.value)
+    floor = product(jnp.asarray(x), 512)
     found = {}
 
     def search() -> None:

@@ -43,5 +43,7 @@ def get_config() -> config_dict.ConfigDict:
     config.metrics = ("mutual_knn", "cknna", "cknna:platonic")
     config.k = config_dict.placeholder(int)  # None: each metric's default (10 and 25)
     config.normalize = config_dict.placeholder(str)
+    config.similarity = config_dict.placeholder(str)  # of neighbors; None: cosine
     config.tile_size = config_dict.placeholder(int)
+    config.memory_budget = "2GiB"
     return config

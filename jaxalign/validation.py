@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,25 @@ def check_matrix(x: MatrixLike, *, name: str = "x") -> Float[np.ndarray, "n d"]:
             "convert it, e.g. x.astype(np.float32)"
         )
     return x
+
+
+_BYTES = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_BYTES |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "": 1}
+
+
+def check_bytes(size: int | str) -> int:
+    """An amount of memory, e.g. `"4GiB"`, `"500 MB"` or a number of bytes.
+
+    Raises:
+      ValueError: it is not an amount of at least 1 MiB.
+    """
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", str(size).lower())
+    if found is None or found[2] not in _BYTES or found[1].count(".") > 1 or found[1] == ".":
+        raise ValueError(f"not an amount of memory: {size!r}; write e.g. '4GiB' or '500MB'")
+    number = int(float(found[1]) * _BYTES[found[2]])
+    if number < 2**20:
+        raise ValueError(f"a memory budget must be at least 1 MiB: got {size!r}")
+    return number
 
 
 def check_k(k: int | np.integer, n: int, *, least: int = 1) -> None:
@@ -59,11 +79,22 @@ def check_finite(
     Raises:
       ValueError: naming the first few offending rows, by id where there are ids.
     """
-    bad = np.flatnonzero(nonfinite_rows(x))
-    if len(bad):
-        shown = ", ".join(str(row) if ids is None else f"{ids[row]!r}" for row in bad[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    name_nonfinite(nonfinite_rows(x), name=name, ids=ids)
+
+
+def name_nonfinite(
+    bad: Bool[np.ndarray, " n"], *, name: str, ids: Sequence[str] | None = None
+) -> None:
+    """No row is marked as non-finite.
+
+    Raises:
+      ValueError: naming the first few marked rows, by id where there are ids.
+    """
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        shown = ", ".join(str(row) if ids is None else f"{ids[row]!r}" for row in rows[:5])
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         raise ValueError(
-            f"{name} holds NaN or infinity in {len(bad)} of {len(x)} rows: {shown}{more}; "
+            f"{name} holds NaN or infinity in {len(rows)} of {len(bad)} rows: {shown}{more}; "
             'drop them, or pass on_nonfinite="drop" or "nan" to align'
         )

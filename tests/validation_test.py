@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxalign.validation import check_finite, check_k, check_matrix
+from jaxalign.validation import check_bytes, check_finite, check_k, check_matrix
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -50,3 +50,19 @@ def test_nonfinite_rows_are_counted_and_named_by_id():
         check_finite(x)
     with pytest.raises(ValueError, match=r"'b', 'd'"):
         check_finite(x, ids=list("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [("4GiB", 4 << 30), ("500 MB", 500_000_000), ("1.5gib", 3 << 29), (1 << 21, 1 << 21)],
+)
+def test_amounts_of_memory(size, wanted):
+    assert check_bytes(size) == wanted
+
+
+@pytest.mark.parametrize("size", ["", "many", "4 gigs", "-1GB", "1.2.3GB", "."])
+def test_other_words_are_no_amount(size):
+    with pytest.raises(ValueError, match="not an amount of memory"):
+        check_bytes(size)
+    with pytest.raises(ValueError, match="at least 1 MiB"):
+        check_bytes("12B")

@@ -12,16 +12,19 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxalign.alignment.engine import Engine, PairScore
-from jaxalign.alignment.inputs import Inputs, collect_inputs
-from jaxalign.alignment.plan import MetricPlan, plan_metrics
+from jaxalign.alignment import engine
+from jaxalign.alignment.engine import PairScore
+from jaxalign.alignment.inputs import collect_inputs
+from jaxalign.alignment.plan import EDGE_BYTES, MetricPlan, graph_sizes, plan_metrics
 from jaxalign.alignment.results import COLUMNS, FOLDER, Alignment
+from jaxalign.alignment.state import State
 from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.neighbors import check_tile_size
 from jaxalign.types import Labels
+from jaxalign.validation import check_bytes
 
-PRECISION = "float64 decides"
+DEFAULT_BUDGET = "2GiB"
 _LATER = {
     "permutations": "permutation nulls",
     "confidence": "confidence intervals",
@@ -32,9 +35,10 @@ _LATER = {
 def align(
     models: Mapping[Any, Any],
     *,
-    metrics: Sequence[str] = ("cknna", "mutual_knn"),
-    k: int | Mapping[str, int] | None = None,
+    metrics: Sequence[str] = ("cknna", "mutual_knn", "dcor"),
+    k: int | Sequence[int] | Mapping[str, Any] | None = None,
     normalize: str | None = None,
+    similarity: str | None = None,
     ids: Labels | None = None,
     groups: Labels | Mapping[str, Any] | None = None,
     permutations: int = 0,
@@ -43,29 +47,39 @@ def align(
     seed: int = 0,
     mesh: Any = None,
     tile_size: int | None = None,
+    memory_budget: int | str | None = None,
     workdir: str | Path | None = None,
     progress: bool = False,
 ) -> Alignment:
     """Scores every pair of models under every metric.
 
-    One neighbor search a model (and normalization), then O(n·k²) a pair; no N×N array. With a
+    One neighbor search a model (and normalization), one sweep over tiles of all models for metrics
+    of distances or kernels, one for ranks, then small terms of pairs; no N×N array. With a
     `workdir`, finished graphs and pairs are kept by content: the same call computes nothing again,
-    and one more model costs one search and its own pairs.
+    and one more model costs one search, its own pairs, and a sweep that sums its products alone.
 
     Args:
-      models: label → `[n, d]` array or `Embeddings`. Embeddings are compared on the ids they share.
-      metrics: metric ids.
-      k: None for each metric's default, one number for all, or metric id → number.
+      models: label → `[n, d]` array, `Embeddings`, or `StoredEmbeddings` that stay on disk.
+        Embeddings are compared on the ids they share.
+      metrics: metric ids; `jaxalign.metrics.METRICS` lists them with their definitions.
+      k: None for each metric's default; one number, or several, for all metrics that compare
+        neighbors; or metric id → number or numbers. Several k share one graph.
       normalize: row normalization for all metrics; None for each metric's default.
+      similarity: ordering of neighbors in metrics of neighbor graphs: `"cosine"`, `"inner"` or
+        `"euclidean"`; None means cosine. Ranks and dimensions are Euclidean.
       ids: sample ids of the rows of plain arrays.
       groups: one label a row (or id → label); rows of one group are never neighbors.
       permutations: must be 0: not available in this version.
       confidence: must be None: not available in this version.
       on_nonfinite: `"error"` names the rows; `"drop"` drops them from all models; `"nan"` gives the
         model's scores as NaN with a reason and keeps the others.
-      seed: recorded with the result; the metrics of this version draw no random numbers.
+      seed: of the random subsets that some metrics draw (bandwidth of RBF kernels, half split of
+        reconstruction, pairs of Spearman RSA); recorded with the result.
       mesh: must be None: not available in this version.
       tile_size: query rows per tile; bounds memory, never changes a result.
+      memory_budget: bytes that a sweep may hold beside one model's rows, e.g. `"4GiB"`; None means
+        2 GiB. Graphs are read as they are needed from the workdir, or without one, when they are
+        larger than the budget, from a temporary folder.
       workdir: folder for results and finished work.
       progress: print progress lines to standard error.
 
@@ -79,20 +93,34 @@ def align(
     """
     require_sound_jax()
     _refuse_later({"permutations": permutations, "confidence": confidence, "mesh": mesh})
-    tile_size = check_tile_size(tile_size)
+    if tile_size is not None:
+        check_tile_size(tile_size)
+    budget = check_bytes(DEFAULT_BUDGET if memory_budget is None else memory_budget)
     folder = None
     if workdir is not None:
         folder = Path(workdir) / FOLDER
         require_writable(folder)
     inputs = collect_inputs(models, ids=ids, groups=groups, on_nonfinite=on_nonfinite)
-    plans = plan_metrics(metrics, k=k, normalize=normalize, n=len(inputs.ids))
-    engine = Engine(inputs, folder=folder, tile_size=tile_size, progress=progress)
-    scores = engine.run(plans)
+    plans = plan_metrics(
+        metrics, k=k, normalize=normalize, similarity=similarity, n=len(inputs.ids)
+    )
+    held = len(inputs.models) * sum(graph_sizes(plans).values()) * len(inputs.ids) * EDGE_BYTES
+    state = State(
+        inputs,
+        folder=folder,
+        tile_size=tile_size,
+        memory_budget=budget,
+        progress=progress,
+        keep_graphs=folder is not None or held <= budget,
+        seed=seed,
+    )
+    scores = engine.run(state, plans)
     result = Alignment(
-        table=_table(scores, inputs, seed),
+        table=_table(scores, state),
         cards={m.name: m.card for m in inputs.models},
-        diagnostics=_diagnostics(engine, plans, seed),
-        graphs=engine.graphs,
+        diagnostics=_diagnostics(state, plans),
+        graphs=state.graphs,
+        rows={m.name: m.rows for m in inputs.models},
     )
     if workdir is not None:
         result.save(workdir)
@@ -113,8 +141,9 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in names} | {"python": platform.python_version()}
 
 
-def _table(scores: Sequence[PairScore], inputs: Inputs, seed: int) -> pd.DataFrame:
-    dtypes = {m.name: str(m.values.dtype) for m in inputs.models}
+def _table(scores: Sequence[PairScore], state: State) -> pd.DataFrame:
+    inputs = state.inputs
+    dtypes = {m.name: str(m.rows.dtype) for m in inputs.models}
     versions = " ".join(f"{name}={number}" for name, number in _versions().items())
     rows = [
         {
@@ -124,12 +153,12 @@ def _table(scores: Sequence[PairScore], inputs: Inputs, seed: int) -> pd.DataFra
             "metric": s.plan.metric.id,
             "variant": s.plan.metric.variant,
             "value": s.value,
-            "n": len(inputs.ids),
+            "n": state.n,
             "k": s.plan.k,
-            "normalization": s.plan.graph.normalize,
+            "normalization": s.plan.normalize,
             "dtype": "/".join(sorted({dtypes[s.a], dtypes[s.b]})),
-            "precision": PRECISION,
-            "seed": seed,
+            "precision": state.precision.get(s.plan, ""),
+            "seed": state.seed,
             "versions": versions,
             "reason": s.reason,
         }
@@ -137,32 +166,50 @@ def _table(scores: Sequence[PairScore], inputs: Inputs, seed: int) -> pd.DataFra
     ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     absent = ["calibrated", "p", "q", "ci_low", "ci_high"]
-    return table.astype(dict.fromkeys(absent, np.float64))
+    return table.astype(dict.fromkeys(absent, np.float64) | {"k": "Int64"})
 
 
-def _diagnostics(engine: Engine, plans: Sequence[MetricPlan], seed: int) -> dict[str, Any]:
-    inputs = engine.inputs
-    settings = {p.graph for p in plans}
+def _diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
+    inputs = state.inputs
+    settings = {plan.graph for plan in plans} - {None}
     return {
-        "n": len(inputs.ids),
+        "n": state.n,
         "ids": list(inputs.ids),
         "matching": inputs.matching,
         "dataset": inputs.dataset,
-        "metrics": {
-            p.metric.id: {"k": p.k, "normalization": p.graph.normalize, "variant": p.metric.variant}
-            for p in plans
-        },
-        "models": engine.model_diagnostics,
+        "metrics": _settings(plans, state),
+        "models": state.model_diagnostics,
         "failed_models": {m.name: m.reason for m in inputs.models if m.reason},
         "graph_keys": {
-            m.name: {s.label: engine.graph_key(m.name, s) for s in settings} for m in inputs.models
+            m.name: {s.label: state.graph_key(m, s) for s in settings} for m in inputs.models
         },
         "grouped": inputs.groups is not None,
         "devices": [str(device) for device in jax.local_devices()[:1]],
-        "tile_size": engine.tile_size,
-        "precision": PRECISION,
-        "seed": seed,
-        "work": vars(engine.work),
-        "seconds": engine.seconds,
+        "tile_size": state.tile_size,
+        "memory_budget": f"{state.memory_budget / 2**20:,.0f} MiB",
+        "precision": ", ".join(sorted(set(state.precision.values()))),
+        "seed": state.seed,
+        "work": vars(state.work),
+        "seconds": state.seconds,
         "versions": _versions(),
-    }
+    } | state.facts
+
+
+def _settings(plans: Sequence[MetricPlan], state: State) -> dict[str, dict[str, Any]]:
+    """Settings by metric id; `k` is a list where several were asked for."""
+    found: dict[str, dict[str, Any]] = {}
+    for plan in plans:
+        entry = found.setdefault(
+            plan.metric.id,
+            {
+                "k": plan.k,
+                "normalization": plan.normalize,
+                "similarity": plan.similarity,
+                "variant": plan.metric.variant,
+                "precision": state.precision.get(plan, ""),
+            },
+        )
+        if plan.k != entry["k"]:
+            earlier = entry["k"] if isinstance(entry["k"], list) else [entry["k"]]
+            entry["k"] = [*earlier, plan.k] if plan.k not in earlier else earlier
+    return found

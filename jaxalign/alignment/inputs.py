@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxalign.embeddings.record import Embeddings, order_hash
+from jaxalign.embeddings.sources import (
+    ArrayRows,
+    Readable,
+    SelectedRows,
+    StoredEmbeddings,
+    scan,
+)
 from jaxalign.models.card import ModelCard
 from jaxalign.types import Labels
-from jaxalign.validation import check_finite, check_matrix, nonfinite_rows
+from jaxalign.validation import check_matrix, name_nonfinite
 
 NONFINITE = ("error", "drop", "nan")
 
@@ -25,21 +30,17 @@ class ModelInput:
 
     Attributes:
       name: label in results.
-      values: `[n, d]` in the dtype that came.
+      rows: `[n, d]` in the dtype that came; read in blocks.
+      digest: SHA-256 of dtype, shape and bytes: part of the key of everything derived.
       card: facts about the model.
       reason: why this model cannot be scored; "" if it can.
     """
 
     name: str
-    values: Float[np.ndarray, "n d"]
+    rows: Readable
+    digest: str
     card: ModelCard
     reason: str = ""
-
-    def digest(self) -> str:
-        """SHA-256 of dtype, shape and bytes: part of the key of everything derived."""
-        data = np.ascontiguousarray(self.values)
-        head = f"{data.dtype.str}{data.shape}".encode()
-        return hashlib.sha256(head + data.tobytes()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,29 +95,33 @@ def collect_inputs(
     _check_implicit(records)
     common, matching = _common_ids(records)
     groups = _match_groups(groups, next(iter(records.values())), common)
-    arrays = {name: _reorder(record, common) for name, record in records.items()}
-    common, groups, arrays, reasons = _settle_nonfinite(
-        arrays, common, groups, matching, on_nonfinite
+    rows = {name: _reorder(record, common) for name, record in records.items()}
+    common, groups, rows, digests, reasons = _settle_nonfinite(
+        rows, common, groups, matching, on_nonfinite
     )
     inputs = tuple(
-        ModelInput(name, arrays[name], records[name].card, reasons.get(name, ""))
+        ModelInput(name, rows[name], digests[name], records[name].card, reasons.get(name, ""))
         for name in records
     )
     return Inputs(inputs, common, groups, _dataset_name(records), matching)
 
 
-def _as_record(name: str, x: Any, ids: Labels | None) -> Embeddings:
+def _as_record(name: str, x: Any, ids: Labels | None) -> StoredEmbeddings:
+    if isinstance(x, StoredEmbeddings):
+        return x
     if isinstance(x, Embeddings):
         values = check_matrix(x.values, name=f"embeddings of {name!r}")
-        return dataclasses.replace(x, values=values)
+        return StoredEmbeddings(ArrayRows(values), x.ids, x.card, x.info)
     values = check_matrix(x, name=f"embeddings of {name!r}")
     implicit = ids is None
     names = tuple(map(str, range(len(values)) if implicit else ids))
     card = ModelCard(id=name, name=name, family="", modality="", pretrained=True)
-    return Embeddings(values, names, card, {"implicit_ids": implicit})
+    if not implicit:
+        Embeddings(values, names, card)  # one id a row, each once
+    return StoredEmbeddings(ArrayRows(values), names, card, {"implicit_ids": implicit})
 
 
-def _check_implicit(records: Mapping[str, Embeddings]) -> None:
+def _check_implicit(records: Mapping[str, StoredEmbeddings]) -> None:
     """Rows without ids can only be matched by position, so all lengths must agree."""
     unnamed = {n: len(r) for n, r in records.items() if r.info.get("implicit_ids")}
     if not unnamed:
@@ -134,7 +139,7 @@ def _check_implicit(records: Mapping[str, Embeddings]) -> None:
         )
 
 
-def _common_ids(records: Mapping[str, Embeddings]) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _common_ids(records: Mapping[str, StoredEmbeddings]) -> tuple[tuple[str, ...], dict[str, Any]]:
     first = next(iter(records.values()))
     shared = set(first.ids).intersection(*(r.ids for r in records.values()))
     common = tuple(i for i in first.ids if i in shared)
@@ -155,7 +160,7 @@ def _common_ids(records: Mapping[str, Embeddings]) -> tuple[tuple[str, ...], dic
     return common, {"n_common": len(common), "dropped_rows": dropped, "reordered": reordered}
 
 
-def _match_groups(groups, first: Embeddings, common: tuple[str, ...]) -> tuple | None:
+def _match_groups(groups, first: StoredEmbeddings, common: tuple[str, ...]) -> tuple | None:
     if groups is None:
         return None
     if not isinstance(groups, Mapping):
@@ -171,20 +176,24 @@ def _match_groups(groups, first: Embeddings, common: tuple[str, ...]) -> tuple |
     return tuple(groups[i] for i in common)
 
 
-def _reorder(record: Embeddings, common: tuple[str, ...]) -> np.ndarray:
+def _reorder(record: StoredEmbeddings, common: tuple[str, ...]) -> Readable:
     if record.ids == common:
-        return record.values
+        return record.raw
     row = {identifier: i for i, identifier in enumerate(record.ids)}
-    return record.values[[row[i] for i in common]]
+    return SelectedRows(record.raw, np.array([row[i] for i in common]))
 
 
-def _settle_nonfinite(arrays, common, groups, matching, on_nonfinite):
-    bad = {name: nonfinite_rows(x) for name, x in arrays.items()}
+def _settle_nonfinite(rows, common, groups, matching, on_nonfinite):
+    digests, bad = {}, {}
+    for name, source in rows.items():
+        digests[name], bad[name] = scan(source)
     matching["nonfinite_rows"] = {name: int(b.sum()) for name, b in bad.items() if b.any()}
     reasons: dict[str, str] = {}
+    if not matching["nonfinite_rows"]:
+        return common, groups, rows, digests, reasons
     if on_nonfinite == "error":
-        for name, x in arrays.items():
-            check_finite(x, name=f"embeddings of {name!r}", ids=common)
+        for name, found in bad.items():
+            name_nonfinite(found, name=f"embeddings of {name!r}", ids=common)
     elif on_nonfinite == "nan":
         reasons = {n: f"{c} non-finite rows" for n, c in matching["nonfinite_rows"].items()}
     else:
@@ -193,11 +202,12 @@ def _settle_nonfinite(arrays, common, groups, matching, on_nonfinite):
             raise ValueError("every structure is non-finite in some model: nothing is left")
         common = tuple(i for i, kept in zip(common, keep, strict=True) if kept)
         groups = groups and tuple(g for g, kept in zip(groups, keep, strict=True) if kept)
-        arrays = {name: x[keep] for name, x in arrays.items()}
+        rows = {name: SelectedRows(source, np.flatnonzero(keep)) for name, source in rows.items()}
+        digests = {name: scan(source)[0] for name, source in rows.items()}
         matching["dropped_nonfinite"] = int((~keep).sum())
-    return common, groups, arrays, reasons
+    return common, groups, rows, digests, reasons
 
 
-def _dataset_name(records: Mapping[str, Embeddings]) -> str:
+def _dataset_name(records: Mapping[str, StoredEmbeddings]) -> str:
     names = {str(r.info.get("dataset", "")) for r in records.values()}
     return names.pop() if len(names) == 1 else ""

@@ -18,9 +18,13 @@ from jaxtyping import Float
 from jaxalign.alignment.plan import GraphSettings
 from jaxalign.alignment.resume import GraphCache
 from jaxalign.archives.atomic import atomic_write, write_json
+from jaxalign.embeddings.sources import Readable, model_rows
+from jaxalign.metrics._definition import ModelMetric, RankMetric
 from jaxalign.metrics.registry import metric_definition
 from jaxalign.models.card import ModelCard
-from jaxalign.pairwise.edges import shared_edges
+from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.ranks import rank_rows
+from jaxalign.pairwise.shared_edges import shared_edges
 from jaxalign.types import JaxalignError
 
 COLUMNS = (
@@ -46,12 +50,14 @@ class Alignment:
       diagnostics: n, ids, per-model diagnostics, devices, tile size, precision, versions, work
         done and reused, seconds per stage.
       graphs: neighbor graphs, for `contributions`.
+      rows: embeddings by model, for contributions that need them; empty in a loaded result.
     """
 
     table: pd.DataFrame
     cards: Mapping[str, ModelCard]
     diagnostics: Mapping[str, Any]
     graphs: GraphCache = dataclasses.field(repr=False)
+    rows: Mapping[str, Readable] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -63,19 +69,24 @@ class Alignment:
         """Model labels in the order they came."""
         return tuple(self.cards)
 
-    def matrix(self, metric: str) -> xr.DataArray:
+    def matrix(self, metric: str, *, k: int | None = None) -> xr.DataArray:
         """Scores as a labelled matrix; directed metrics read model_a → model_b.
 
         Args:
           metric: one of `metrics`.
+          k: which k, of a metric that was computed for several; None means the first.
 
         Returns:
-          `[model_a, model_b]` float64; the diagonal is each model's score with itself.
+          `[model_a, model_b]` float64; the diagonal is each model's score with itself. A metric of
+          single models has its values on the diagonal, and NaN elsewhere.
 
         Raises:
-          ValueError: the metric was not computed.
+          ValueError: the metric, or this k of it, was not computed.
         """
-        rows = self.table[self.table["metric"] == self._known(metric)]
+        chosen = self._k(metric, k)
+        rows = self.table[self.table["metric"] == metric]
+        if chosen is not None:
+            rows = rows[rows["k"] == chosen]
         place = {name: i for i, name in enumerate(self.models)}
         values = np.full((len(place), len(place)), np.nan)
         a, b = (rows[side].map(place).to_numpy() for side in ("model_a", "model_b"))
@@ -88,59 +99,86 @@ class Alignment:
             coords={"model_a": names, "model_b": names},
             dims=("model_a", "model_b"),
             name=metric,
-            attrs={"long_name": metric_definition(metric).title, "units": "1"},
+            attrs={"long_name": metric_definition(metric).title, "units": "1"}
+            | ({} if chosen is None else {"k": chosen}),
         )
 
-    def metadata(self, metric: str) -> dict[str, Any]:
+    def metadata(self, metric: str, *, k: int | None = None) -> dict[str, Any]:
         """What a reader of the scores must know: definition, range, settings, null, NaN reasons."""
-        definition = metric_definition(self._known(metric))
+        chosen = self._k(metric, k)
+        definition = metric_definition(metric)
         settings = self.diagnostics["metrics"][metric]
         rows = self.table[(self.table["metric"] == metric) & (self.table["reason"] != "")]
+        if chosen is not None:
+            rows = rows[rows["k"] == chosen]
         reasons = {f"{r.model_a} – {r.model_b}": r.reason for r in rows.itertuples()}
         null = None
         if definition.null and not self.diagnostics["grouped"]:  # groups change what is possible
-            null = definition.null(self.diagnostics["n"], settings["k"])
+            null = definition.null(self.diagnostics["n"], chosen)
         return {
             "title": definition.title,
             "definition": definition.definition,
+            "of_single_models": isinstance(definition, ModelMetric),
             "range": (definition.low, definition.high),
+            "best": definition.best,
             "similarity": definition.is_similarity,
             "symmetric": definition.symmetric,
             "metric": definition.is_metric,
             "invariances": definition.invariances,
-            "k": settings["k"],
+            "k": chosen,
             "normalization": settings["normalization"],
+            "precision": settings.get("precision", ""),
             "null": null,
             "reasons": reasons,
         }
 
-    def contributions(self, metric: str, a: str, b: str) -> Float[np.ndarray, " n"]:
+    def contributions(
+        self, metric: str, a: str, b: str, *, k: int | None = None
+    ) -> Float[np.ndarray, " n"]:
         """Per-structure contributions, whose mean is the score; order of `diagnostics["ids"]`.
 
         Args:
           metric: a metric whose definition is a mean over structures.
           a: first model.
           b: second model.
+          k: which k, of a metric that was computed for several; None means the first.
 
         Raises:
           ValueError: unknown metric or model, or a metric that is no mean over rows.
+          ResultError: the graph, or the embeddings that a rank metric needs, are not at hand.
         """
-        definition = metric_definition(self._known(metric))
-        if definition.rows is None:
+        chosen = self._k(metric, k)
+        definition = metric_definition(metric)
+        if getattr(definition, "rows", None) is None:
             raise ValueError(f"{metric} is not a mean over structures: it has no contributions")
-        settings, keys = self.diagnostics["metrics"][metric], self.diagnostics["graph_keys"]
-        label = GraphSettings(settings["normalization"], definition.similarity).label
-        found = []
         for name in (a, b):
             if name not in self.cards:
                 raise ValueError(f"unknown model {name!r}: choose one of {list(self.cards)}")
-            key = keys.get(name, {}).get(label)
-            graph = key and self.graphs.get(key, k=settings["k"])
-            if not graph:
-                raise ResultError(f"no stored neighbor graph of {name!r}; run align again")
-            found.append(graph[0])
+        if isinstance(definition, RankMetric):
+            return self._rank_contributions(definition, a, b, chosen)
+        found = [self._graph(metric, name, chosen) for name in (a, b)]
         with jax.enable_x64(True):
             return np.asarray(jax.jit(_rows(definition))(*found))
+
+    def _rank_contributions(self, definition: RankMetric, a: str, b: str, k: int) -> np.ndarray:
+        if b not in self.rows:
+            raise ResultError(
+                f"contributions of {definition.id} need the embeddings of {b!r}, which a loaded "
+                "result does not hold; call align with the embeddings and ask its result"
+            )
+        settings = self.diagnostics["metrics"][definition.id]
+        ids = self._graph(definition.id, a, k).ids
+        ranks = rank_rows(ids, model_rows(self.rows[b], settings["normalization"]))
+        return definition.rows(ranks, len(ids), k)
+
+    def _graph(self, metric: str, name: str, k: int) -> GraphStatistics:
+        settings = self.diagnostics["metrics"][metric]
+        label = GraphSettings(settings["normalization"], settings["similarity"]).label
+        key = self.diagnostics["graph_keys"].get(name, {}).get(label)
+        found = key and self.graphs.get(key, k=k)
+        if not found:
+            raise ResultError(f"no stored neighbor graph of {name!r}; run align again")
+        return found[0]
 
     def with_facts(self, **facts: Any) -> Alignment:
         """The same result with further diagnostics (how the embeddings were made, the command)."""
@@ -174,12 +212,25 @@ class Alignment:
 
     def _dataset(self) -> xr.Dataset:
         # ":" separates a metric from its variant; netCDF readers want plain names.
-        return xr.Dataset({m.replace(":", "_"): self.matrix(m) for m in self.metrics})
+        found = {}
+        for metric in self.metrics:
+            ks = self.diagnostics["metrics"][metric]["k"]
+            for k in ks if isinstance(ks, list) else [None]:
+                name = metric.replace(":", "_") + (f"_k{k}" if k is not None else "")
+                found[name] = self.matrix(metric, k=k)
+        return xr.Dataset(found)
 
-    def _known(self, metric: str) -> str:
+    def _k(self, metric: str, k: int | None) -> int | None:
+        """The k that is meant; None for metrics without."""
         if metric not in self.metrics:
             raise ValueError(f"{metric!r} was not computed: this result holds {self.metrics}")
-        return metric
+        known = self.diagnostics["metrics"][metric]["k"]
+        known = known if isinstance(known, list) else [known]
+        if k is None:
+            return known[0]
+        if k not in known:
+            raise ValueError(f"{metric} was computed for k={known}: got k={k}")
+        return k
 
 
 def _rows(definition):

@@ -14,6 +14,7 @@ for the alignment to refuse or drop them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ import numpy as np
 from jaxalign.archives.atomic import atomic_write
 from jaxalign.embeddings.manifest import MANIFEST, as_json
 from jaxalign.embeddings.record import Embeddings
+from jaxalign.embeddings.sources import StoredEmbeddings, stored_embeddings
 from jaxalign.embeddings.store import open_store
 from jaxalign.models.card import ModelCard
 from jaxalign.types import JaxalignError
@@ -39,12 +41,16 @@ class EmbeddingFileError(JaxalignError, ValueError):
     """A file cannot be read as embeddings."""
 
 
-def read_embeddings(path: str | Path, *, ids: Sequence[str] | None = None) -> Embeddings:
+def read_embeddings(
+    path: str | Path, *, ids: Sequence[str] | None = None, in_memory: bool = True
+) -> Embeddings | StoredEmbeddings:
     """Reads the embeddings of one model.
 
     Args:
       path: a `.npy` or `.npz` file, or the directory of an embedding store.
       ids: ids of the rows, in place of those that the file brings.
+      in_memory: False leaves the rows of `.npy` files (mapped) and of stores (`StoredEmbeddings`)
+        on disk, to be read in blocks.
 
     Returns:
       Embeddings. A file without a card gets one that names it after the file and states nothing
@@ -56,13 +62,13 @@ def read_embeddings(path: str | Path, *, ids: Sequence[str] | None = None) -> Em
     """
     path = Path(path)
     if path.is_dir():
-        return _read_store(path, ids)
+        return _read_store(path, ids, in_memory=in_memory)
     if path.suffix.lower() not in EXTENSIONS:
         raise EmbeddingFileError(
             f"{path}: embeddings are read from {', '.join(EXTENSIONS)} files and store "
             "directories; save the array with numpy.save(..., allow_pickle=False)"
         )
-    arrays = _load_arrays(path)
+    arrays = _load_arrays(path, mapped=not in_memory and path.suffix.lower() == ".npy")
     values = _check_values(path, _pick_values(path, arrays))
     own = ids if ids is not None else _own_ids(path, arrays)
     info = {
@@ -122,28 +128,30 @@ def is_store(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def _read_store(path: Path, ids: Sequence[str] | None) -> Embeddings:
+def _read_store(
+    path: Path, ids: Sequence[str] | None, *, in_memory: bool
+) -> Embeddings | StoredEmbeddings:
     if not is_store(path):
         raise EmbeddingFileError(
             f"{path}: this directory is not an embedding store (no {MANIFEST}); pass a store, or "
             "the files themselves"
         )
-    stored = open_store(path).load()
-    return Embeddings(
-        values=stored.values,
-        ids=stored.ids if ids is None else _check_ids(path, ids, len(stored)),
-        card=stored.card,
-        info={
-            **stored.info,
-            "source": path.name,
-            "dtype": stored.values.dtype.name,
-            "implicit_ids": False,
-        },
+    store = open_store(path)
+    facts = {"source": path.name, "dtype": store.dtype.name, "implicit_ids": False}
+    if in_memory:
+        found = store.load()
+        found = dataclasses.replace(found, info={**found.info, **facts})
+    else:
+        found = stored_embeddings(store, **facts)
+    return (
+        found if ids is None else dataclasses.replace(found, ids=_check_ids(path, ids, len(found)))
     )
 
 
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+def _load_arrays(path: Path, *, mapped: bool) -> dict[str, np.ndarray]:
     try:
+        if mapped:
+            return {"values": np.load(path, mmap_mode="r", allow_pickle=False)}
         # allow_pickle=False: opening a pickled array runs whatever code it holds.
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)

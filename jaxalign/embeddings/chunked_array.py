@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorstore as ts
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 VALUES = "values"
 DTYPES = ("float16", "float32", "float64")
@@ -47,6 +47,10 @@ class ChunkedArray:
     def read(self, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
         """Reads rows `start:stop`; rows never written are NaN."""
         return np.array(_wait(lambda: self._array[start:stop].read()))
+
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows d"]:
+        """Reads rows of the given numbers, in that order."""
+        return np.array(_wait(lambda: self._array[index].read()))
 
 
 def digest(values: Float[np.ndarray, "rows d"]) -> str:

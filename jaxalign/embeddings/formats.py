@@ -16,6 +16,7 @@ from jaxalign.embeddings.array_files import (
     write_embeddings,
 )
 from jaxalign.embeddings.record import Embeddings
+from jaxalign.embeddings.sources import StoredEmbeddings
 
 __all__ = [
     "EmbeddingFileError",
@@ -41,7 +42,9 @@ _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def read_embedding_collection(paths: Sequence[str | Path] | str | Path) -> dict[str, Embeddings]:
+def read_embedding_collection(
+    paths: Sequence[str | Path] | str | Path, *, in_memory: bool = True
+) -> dict[str, Embeddings | StoredEmbeddings]:
     """Reads the embeddings of many models.
 
     A directory stands for all its `.npy` and `.npz` files and embedding stores, sorted by name. A
@@ -51,6 +54,7 @@ def read_embedding_collection(paths: Sequence[str | Path] | str | Path) -> dict[
 
     Args:
       paths: files, store directories, or directories of such.
+      in_memory: see `read_embeddings`.
 
     Returns:
       label → embeddings; the label is the file's stem or the store's directory name, and the id of
@@ -74,7 +78,9 @@ def read_embedding_collection(paths: Sequence[str | Path] | str | Path) -> dict[
         raise EmbeddingFileError("no embeddings were given; pass files or a directory of files")
     tables = {folder: _read_table(folder / TABLE) for folder in {p.parent for p in found.values()}}
     return {
-        label: _describe(read_embeddings(path), label, tables[path.parent].get(label, {}))
+        label: _describe(
+            read_embeddings(path, in_memory=in_memory), label, tables[path.parent].get(label, {})
+        )
         for label, path in found.items()
     }
 
@@ -103,7 +109,7 @@ def _members(path: Path) -> Iterator[Path]:
     yield from members
 
 
-def _describe(embeddings: Embeddings, label: str, row: Mapping[str, Any]) -> Embeddings:
+def _describe(embeddings: Any, label: str, row: Mapping[str, Any]) -> Any:
     facts = dict(row)
     info = {**embeddings.info, **({"color": facts.pop("color")} if "color" in facts else {})}
     card = dataclasses.replace(embeddings.card, **{**facts, "id": label})

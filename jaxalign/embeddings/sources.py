@@ -7,22 +7,38 @@ flight and not by the number of models.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Protocol
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from jaxalign.embeddings.preprocess import Normalizer
+from jaxalign.embeddings.record import order_hash
+from jaxalign.embeddings.stored import EmbeddingStore
+from jaxalign.models.card import ModelCard
+
+_BLOCK = 4096  # rows read at once where a whole model is scanned
 
 
+@runtime_checkable
 class Readable(Protocol):
     """Stored rows of one model in their own dtype: an array, or an embedding store."""
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and width."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the stored numbers."""
 
     def read(self, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
         """Rows `start:stop`."""
+
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows d"]:
+        """Rows of the given numbers, in that order."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,9 +52,69 @@ class ArrayRows:
         """Rows and width."""
         return self.values.shape
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the numbers."""
+        return self.values.dtype
+
     def read(self, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
         """Rows `start:stop`."""
         return np.asarray(self.values[start:stop])
+
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows d"]:
+        """Rows of the given numbers, in that order."""
+        return np.asarray(self.values[index])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoreRows:
+    """Rows of an embedding store, read from disk at each use."""
+
+    store: EmbeddingStore
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and width."""
+        return self.store.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the stored numbers."""
+        return self.store.dtype
+
+    def read(self, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
+        """Rows `start:stop`."""
+        return self.store.read(start, stop)
+
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows d"]:
+        """Rows of the given numbers, in that order."""
+        return self.store.take(index)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SelectedRows:
+    """Some rows of a source, in another order."""
+
+    raw: Readable
+    index: Int[np.ndarray, " n"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and width."""
+        return len(self.index), self.raw.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the stored numbers."""
+        return self.raw.dtype
+
+    def read(self, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
+        """Rows `start:stop` of the selection."""
+        return self.raw.take(self.index[start:stop])
+
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows d"]:
+        """Rows of the given numbers of the selection, in that order."""
+        return self.raw.take(self.index[index])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,7 +145,42 @@ class ModelRows:
 
     def load(self) -> Float32[np.ndarray, "n d"]:
         """All rows."""
-        return self.read(0, self.n)
+        out = np.empty((self.n, self.d), np.float32)
+        for start in range(0, self.n, _BLOCK):
+            out[start : start + _BLOCK] = self.read(start, start + _BLOCK)
+        return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredEmbeddings:
+    """Embeddings that stay on disk; what `Embeddings` says of ids, card and info holds here too."""
+
+    raw: Readable
+    ids: tuple[str, ...]
+    card: ModelCard
+    info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def order_hash(self) -> str:
+        """SHA-256 of the ids in order."""
+        return order_hash(self.ids)
+
+
+def stored_embeddings(store: EmbeddingStore, **info: Any) -> StoredEmbeddings:
+    """Embeddings of a complete store, checked once and then read in blocks.
+
+    Args:
+      store: the store.
+      info: added to the store's own.
+
+    Raises:
+      EmbeddingStoreError: the store is incomplete or damaged.
+    """
+    store.require_intact()
+    return StoredEmbeddings(StoreRows(store), store.ids, store.card, {**store.info, **info})
 
 
 def model_rows(x: Float[np.ndarray, "n d"] | Readable, normalize: str) -> ModelRows:
@@ -81,3 +192,19 @@ def model_rows(x: Float[np.ndarray, "n d"] | Readable, normalize: str) -> ModelR
     """
     raw = ArrayRows(x) if isinstance(x, np.ndarray) else x
     return ModelRows(raw, Normalizer.of(raw, normalize))
+
+
+def scan(raw: Readable) -> tuple[str, Bool[np.ndarray, " n"]]:
+    """One pass over all rows.
+
+    Returns:
+      SHA-256 of dtype, shape and bytes, which is part of the key of everything derived; and which
+      rows hold a NaN or an infinity.
+    """
+    state = hashlib.sha256(f"{raw.dtype.str}{raw.shape}".encode())
+    nonfinite = np.zeros(raw.shape[0], bool)
+    for start in range(0, raw.shape[0], _BLOCK):
+        block = np.ascontiguousarray(raw.read(start, min(start + _BLOCK, raw.shape[0])))
+        state.update(block.data if block.dtype.kind == "f" else block.tobytes())
+        nonfinite[start : start + _BLOCK] = ~np.isfinite(block).all(axis=1)
+    return state.hexdigest(), nonfinite

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxalign.embeddings.chunked_array import ChunkedArray, ChunkError, digest
 from jaxalign.embeddings.manifest import EmbeddingStoreError, Manifest, write_manifest
@@ -130,6 +130,34 @@ class EmbeddingStore:
             return self._values.read(start, stop)
         except ChunkError as error:
             raise self._corrupt(start, stop, str(error)) from error
+
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows d"]:
+        """Rows of the given numbers of a complete store, in that order.
+
+        Args:
+          index: row numbers.
+
+        Returns:
+          `[rows, width]` in the store's dtype.
+
+        Raises:
+          EmbeddingStoreError: if the store is incomplete, or a file is damaged.
+        """
+        self._require_committed(0, len(self))
+        try:
+            return self._values.take(index)
+        except ChunkError as error:
+            raise self._corrupt(0, len(self), str(error)) from error
+
+    def require_intact(self) -> None:
+        """Reads everything once and checks it.
+
+        Raises:
+          EmbeddingStoreError: if the store is incomplete or a chunk is damaged.
+        """
+        self._require_committed(0, len(self))
+        if damaged := self.damaged_chunks():
+            raise self._corrupt(*damaged[0], "its bytes do not have the committed SHA-256")
 
     def damaged_chunks(self) -> list[tuple[int, int]]:
         """Row ranges of committed chunks whose bytes no longer have their hash."""

@@ -1,13 +1,16 @@
 """Score all pairs of embeddings: .npy, .npz or embedding stores.
 
     jaxalign align --embeddings=FOLDER --workdir=W
-    jaxalign align --embeddings=a.npy,b.npy,c.npz --metrics=mutual_knn,cknna --k=10 --workdir=W
+    jaxalign align --embeddings=a.npy,b.npy,c.npz --metrics=mutual_knn,cknna --k=10,25 --workdir=W
+    jaxalign align --embeddings=FOLDER --metrics=all --memory_budget=8GiB --workdir=W
     jaxalign report --workdir=W
 
 Labels are the file names. Rows are matched by sample ids: an `ids` array in .npz, or one id a line
 in NAME.ids.txt or ids.txt beside .npy; without ids all files must have equal length. A models.csv
 in the folder (id, family, modality, pretrained, …) colors the report. Results: W/alignment/
-table.parquet, table.csv, matrices.nc. The same command again computes nothing that is finished.
+table.parquet, table.csv, matrices.nc. The same command again computes nothing that is finished;
+with one more file in the folder it computes what concerns that file. Rows of .npy files and stores
+stay on disk and are read in blocks.
 """
 
 from __future__ import annotations
@@ -17,17 +20,34 @@ from collections.abc import Sequence
 from absl import flags
 
 from jaxalign import api
+from jaxalign.alignment.align import DEFAULT_BUDGET
 from jaxalign.embeddings.formats import read_embedding_collection
+from jaxalign.embeddings.preprocess import NORMALIZATIONS
 from jaxalign.launch import workflow
 from jaxalign.launch.process import run_verb
+from jaxalign.metrics import registry as metrics
+from jaxalign.pairwise.neighbors import SIMILARITIES
 from jaxalign.parallel.multihost import is_primary_process
 
 _EMBEDDINGS = flags.DEFINE_list("embeddings", None, "A folder, or files, comma separated.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for results and finished work.")
-_METRICS = flags.DEFINE_list("metrics", ["mutual_knn", "cknna", "cknna:platonic"], "Metric ids.")
-_K = flags.DEFINE_integer("k", None, "Neighbors per structure; default: each metric's own.")
-_NORMALIZE = flags.DEFINE_string(
-    "normalize", None, "none, l2, max_abs_row or standardize; default: each metric's own (l2)."
+_METRICS = flags.DEFINE_list(
+    "metrics",
+    ["mutual_knn", "cknna", "cknna:platonic", "dcor"],
+    f"Metric ids, or all. Known: {', '.join(metrics.METRICS)}.",
+)
+_K = flags.DEFINE_list(
+    "k", None, "Neighbors per structure, one number or several; default: each metric's own."
+)
+_NORMALIZE = flags.DEFINE_enum(
+    "normalize", None, NORMALIZATIONS, "Row normalization; default: each metric's own."
+)
+_SIMILARITY = flags.DEFINE_enum(
+    "similarity", None, SIMILARITIES, "Ordering of neighbors in graph metrics; default: cosine."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random subsets that some metrics draw.")
+_BUDGET = flags.DEFINE_string(
+    "memory_budget", DEFAULT_BUDGET, "What a sweep may hold in memory, e.g. 500MB or 8GiB."
 )
 _NONFINITE = flags.DEFINE_enum(
     "on_nonfinite", "error", ["error", "drop", "nan"], "What to do with rows that hold NaN."
@@ -42,10 +62,13 @@ def main(words: Sequence[str]) -> None:
     if words:
         raise ValueError(f"unexpected arguments {list(words)}: separate files with commas")
     alignment = api.align(
-        read_embedding_collection(_EMBEDDINGS.value),
-        metrics=tuple(_METRICS.value),
-        k=_K.value,
+        read_embedding_collection(_EMBEDDINGS.value, in_memory=False),
+        metrics=tuple(metrics.METRICS) if _METRICS.value == ["all"] else tuple(_METRICS.value),
+        k=_neighbors(_K.value),
         normalize=_NORMALIZE.value,
+        similarity=_SIMILARITY.value,
+        seed=_SEED.value,
+        memory_budget=_BUDGET.value,
         on_nonfinite=_NONFINITE.value,
         tile_size=_TILE.value,
         workdir=workflow.folder(_WORKDIR.value),
@@ -64,10 +87,38 @@ def _strongest(alignment: api.Alignment, count: int = 5) -> str:
     table = alignment.table[alignment.table["model_a"] != alignment.table["model_b"]]
     lines = []
     for metric in alignment.metrics:
-        best = table[table["metric"] == metric].nlargest(count, "value")
-        lines.append(f"{metric}, n={alignment.diagnostics['n']}:")
-        lines += [f"  {row.value: .4f}  {row.model_a} – {row.model_b}" for row in best.itertuples()]
+        facts = alignment.metadata(metric)
+        if facts["of_single_models"]:
+            lines += _models(alignment, metric)
+            continue
+        rows = table[table["metric"] == metric]
+        rows = rows if facts["k"] is None else rows[rows["k"] == facts["k"]]
+        best = (
+            rows.nlargest(count, "value") if facts["similarity"] else rows.nsmallest(count, "value")
+        )
+        settings = f"n={alignment.diagnostics['n']}" + (f", k={facts['k']}" if facts["k"] else "")
+        lines.append(f"{metric}, {settings}:")
+        arrow = "–" if facts["symmetric"] else "→"
+        lines += [
+            f"  {row.value: .4f}  {row.model_a} {arrow} {row.model_b}" for row in best.itertuples()
+        ]
     return "\n".join(lines)
+
+
+def _models(alignment: api.Alignment, metric: str) -> list[str]:
+    values = alignment.matrix(metric)
+    estimates = [f"  {float(values.sel(model_a=m, model_b=m)): .2f}  {m}" for m in alignment.models]
+    return [f"{metric}, n={alignment.diagnostics['n']}:", *estimates]
+
+
+def _neighbors(words: Sequence[str] | None) -> int | tuple[int, ...] | None:
+    if not words:
+        return None
+    try:
+        numbers = tuple(int(word) for word in words)
+    except ValueError:
+        raise ValueError(f"--k must be whole numbers separated by commas: got {words}") from None
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 if __name__ == "__main__":

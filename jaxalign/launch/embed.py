@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> None:
         progress=_PROGRESS.value,
     )
     for model, embeddings in done.embeddings.items():
-        n, d = embeddings.values.shape
+        n, d = embeddings.raw.shape
         fresh = embeddings.info.get("rows_computed", n)
         print(f"{model}: {n} rows x {d}, {fresh} computed now")
     for row in done.skipped:

@@ -40,7 +40,13 @@ def main(words: Sequence[str]) -> None:
     structures = workflow.read_dataset(config.dataset, on_error=_ON_ERROR.value)
     logging.info("%d structures of %s", len(structures), structures.name)
     # A misspelled metric or an impossible k fails before the first model runs.
-    plan_metrics(tuple(config.metrics), k=config.k, normalize=config.normalize, n=len(structures))
+    settings = {
+        "metrics": tuple(config.metrics),
+        "k": config.k,
+        "normalize": config.normalize,
+        "similarity": config.similarity,
+    }
+    plan_metrics(**settings, n=len(structures))
     progress = _PROGRESS.value and is_primary_process()
     embedded = workflow.embed_models(
         list(config.models),
@@ -53,11 +59,10 @@ def main(words: Sequence[str]) -> None:
     )
     alignment = api.align(
         embedded.embeddings,
-        metrics=tuple(config.metrics),
-        k=config.k,
-        normalize=config.normalize,
+        **settings,
         seed=config.dataset.seed,
         tile_size=config.tile_size,
+        memory_budget=config.memory_budget,
         workdir=workdir,
         progress=progress,
     )

@@ -15,6 +15,8 @@ from absl import logging
 from jaxalign import api
 from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
+from jaxalign.embeddings.sources import StoredEmbeddings, stored_embeddings
+from jaxalign.embeddings.store import open_store
 from jaxalign.models.registry import model_entry
 from jaxalign.parallel.multihost import is_primary_process
 from jaxalign.types import JaxalignError
@@ -35,7 +37,7 @@ class Embedded:
       seconds: wall time of all models.
     """
 
-    embeddings: dict[str, api.Embeddings]
+    embeddings: dict[str, StoredEmbeddings]
     failed: dict[str, str]
     skipped: list[dict[str, str]]
     rows_computed: int
@@ -133,11 +135,12 @@ def embed_models(
     for model in models:
         try:
             choice = _choice(model, layer=layer, pooling=pooling)
+            store = store_path(workdir, model, structures, **choice)
             embeddings = api.embed(
                 model,
                 structures,
                 **choice,
-                store=store_path(workdir, model, structures, **choice),
+                store=store,
                 on_error=on_error,
                 progress=progress and is_primary_process(),
             )
@@ -147,7 +150,8 @@ def embed_models(
             logging.warning("%s is left out: %s", model, error)
             done.failed[model] = str(error)
             continue
-        done.embeddings[model] = embeddings
+        # Rows stay on disk: memory does not grow with the number of models.
+        done.embeddings[model] = stored_embeddings(open_store(store), **embeddings.info)
         done.rows_computed += embeddings.info.get("rows_computed", 0)
         done.skipped += [_skip_row(s, model) for s in embeddings.info.get("skipped", ())]
     done.seconds = time.perf_counter() - start

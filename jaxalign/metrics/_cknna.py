@@ -10,32 +10,34 @@ from jaxtyping import Array, Float64
 
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.metrics._pair import pair_score
-from jaxalign.pairwise.edges import GraphStatistics, SharedEdges
+from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.shared_edges import SharedEdges, sum_edges
 from jaxalign.types import MatrixLike, Score
 
 
-def formula_term(
-    a: GraphStatistics, _b: GraphStatistics, edges: SharedEdges
-) -> Float64[Array, ""]:
+def formula_term(a: GraphStatistics, _b: GraphStatistics, edges: SharedEdges) -> Float64[Array, ""]:
     """Σ_ij α_ij K̄_ij L̄_ij over the edges that both graphs have."""
-    return (a.centered.astype(jnp.float64) * edges.centered).sum()
+    products = a.centered.astype(jnp.float64) * edges.centered.astype(jnp.float64)
+    return sum_edges(products).sum()
 
 
-def platonic_term(
-    a: GraphStatistics, b: GraphStatistics, edges: SharedEdges
-) -> Float64[Array, ""]:
+def platonic_term(a: GraphStatistics, b: GraphStatistics, edges: SharedEdges) -> Float64[Array, ""]:
     """n(n−3)·HSIC₁ of the masked kernels K̂ = mask∘K and L̂ = mask∘L, from the edges alone.
 
     Σ K̂_ij L̂_ji + ΣK̂·ΣL̂/((n−1)(n−2)) − 2/(n−2)·Σ_l colsum(K̂)_l rowsum(L̂)_l
     """
     n = a.ids.shape[0]
-    k_hat = jnp.where(edges.shared, a.centered.astype(jnp.float64) + a.means[:, None], 0.0)
-    l_hat = jnp.where(edges.shared, edges.centered + b.means[:, None], 0.0)
+    k_hat, l_hat = (
+        jnp.where(edges.shared, centered.astype(jnp.float64) + means[:, None], 0.0)
+        for centered, means in ((a.centered, a.means), (edges.centered, b.means))
+    )
     # L̂_ji = L̂_ij wherever the reverse edge survives the mask too (kernels are symmetric).
-    products = jnp.where(edges.mutual, k_hat * l_hat, 0.0).sum()
+    products = sum_edges(jnp.where(edges.mutual, k_hat * l_hat, 0.0)).sum()
+    rows = sum_edges(l_hat)
     # Σ_l colsum(K̂)_l rowsum(L̂)_l = Σ_ij K̂_ij rowsum(L̂)_j: a gather instead of a scatter.
-    cross = (k_hat * l_hat.sum(-1)[a.ids]).sum()
-    return products + k_hat.sum() * l_hat.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * cross
+    cross = sum_edges(k_hat * rows.at[a.ids].get(mode="promise_in_bounds")).sum()
+    totals = sum_edges(k_hat).sum() * rows.sum()
+    return products + totals / ((n - 1) * (n - 2)) - 2 / (n - 2) * cross
 
 
 def _ratio(epsilon: float = 0.0):
@@ -72,6 +74,7 @@ CKNNA = GraphMetric(
     invariances=("rotation", "isotropic scaling"),
     term=formula_term,
     score=_ratio(),
+    beyond="products",
 )
 
 CKNNA_PLATONIC = dataclasses.replace(
@@ -90,6 +93,7 @@ CKNNA_PLATONIC = dataclasses.replace(
     high=math.inf,
     symmetric=False,
     term=platonic_term,
+    beyond=None,
 )
 
 _VARIANTS = {"formula": CKNNA, "platonic": CKNNA_PLATONIC}
@@ -103,8 +107,9 @@ def cknna(
     variant: str = "formula",
     normalize: str | None = "l2",
     epsilon: float = 0.0,
+    similarity: str = "inner",
 ) -> Score:
-    """Centered kernel nearest-neighbor alignment, from neighbor edges alone: O(n·k²).
+    """Centered kernel nearest-neighbor alignment, from neighbor edges alone.
 
     With K = XXᵀ of the normalized rows, α_ij = 1 where j is among the k neighbors of i in both
     models, and K̄_ij = K_ij − mean_l K_il:
@@ -122,12 +127,15 @@ def cknna(
       variant: `"formula"` or `"platonic"`.
       normalize: `"l2"` (None means this default), `"max_abs_row"`, `"standardize"` or `"none"`.
       epsilon: added to the denominator of the platonic variant; 1e-6 reproduces its public code.
+      similarity: what orders the neighbors: `"inner"`, `"cosine"` or `"euclidean"`; the kernel is
+        the inner product under all three.
 
     Returns:
       Score; NaN with `diagnostics["reason"]` where a self term is not positive.
 
     Raises:
-      ValueError: shapes, k, n < 4 (platonic), non-finite rows, an unknown variant or normalization.
+      ValueError: shapes, k, n < 4 (platonic), non-finite rows, an unknown variant,
+        normalization or similarity.
 
     References:
       Huh, Cheung, Wang, Isola: The Platonic Representation Hypothesis, ICML 2024, appendix A
@@ -145,4 +153,4 @@ def cknna(
             f"variant={variant!r}"
         )
     metric = dataclasses.replace(_VARIANTS[variant], score=_ratio(epsilon))
-    return pair_score(metric, x, y, k=k, normalize=normalize)
+    return pair_score(metric, x, y, k=k, normalize=normalize, similarity=similarity)

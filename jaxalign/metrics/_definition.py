@@ -18,7 +18,8 @@ from typing import Any
 
 from jaxtyping import Array, Float, Float64
 
-from jaxalign.pairwise.edges import GraphStatistics, SharedEdges
+from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.shared_edges import SharedEdges
 
 # A value, and why it is NaN ("" if it is not).
 Outcome = tuple[float, str]
@@ -75,15 +76,18 @@ class GraphMetric(Metric):
       score: (Γ_ab, Γ_aa, Γ_bb, n, k) → outcome.
       rows: per-structure contributions whose mean is the score, where the definition is such.
       similarity: ordering of neighbors, see `jaxalign.neighbors`.
+      beyond: field of `ThresholdTerms` that is Γ when k exceeds what a graph holds; None if the
+        metric needs the lists themselves.
     """
 
     term: Callable[[GraphStatistics, GraphStatistics, SharedEdges], Float64[Array, ""]]
     score: Callable[[float, float, float, int, int], Outcome]
-    rows: (
-        Callable[[GraphStatistics, GraphStatistics, SharedEdges], Float[Array, " n"]] | None
-    ) = None
+    rows: Callable[[GraphStatistics, GraphStatistics, SharedEdges], Float[Array, " n"]] | None = (
+        None
+    )
     default_normalize: str = "l2"
     similarity: str = "inner"
+    beyond: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,11 +127,26 @@ class FeatureMetric(Metric):
 
     Attributes:
       statistics: (normalized float32 rows `[n, d]`, seed) → statistics, a pytree of host arrays.
-      term: (statistics of a, statistics of b) → outcome.
+      cross: (statistics of a, statistics of b) → what the pair needs of both, made once a pair for
+        all metrics that share `statistics` and `cross`; None where `term` needs nothing.
+      crosses: (rows of all models, pairs of their numbers) → cross of every pair, where one sweep
+        over all models costs less than as many calls of `cross`.
+      cross_bytes: n → bytes that the cross of one pair holds, for metrics with `crosses`.
+      flip: cross of (a, b) → cross of (b, a), at no cost; for directed metrics.
+      term: (statistics of a, statistics of b, their cross or None) → outcome.
+      bytes_per_model: (n, d) → bytes that the statistics of one model hold at most.
+      warning: (statistics of a, statistics of b) → what limits the meaning of a value; "" if
+        nothing.
     """
 
     statistics: Callable[[Any, int], Any]
-    term: Callable[[Any, Any], Outcome]
+    term: Callable[[Any, Any, Any], Outcome]
+    cross: Callable[[Any, Any], Any] | None = None
+    crosses: Callable[[Any, Any], Any] | None = None
+    cross_bytes: Callable[[int], int] | None = None
+    flip: Callable[[Any], Any] | None = None
+    bytes_per_model: Callable[[int, int], int]
+    warning: Callable[[Any, Any], str] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,12 +154,15 @@ class ModelMetric(Metric):
     """Reads the neighbor distances of one model; there are no pairs.
 
     Attributes:
-      estimate: (sorted distances `[n, k]` float64, n) → estimates, see `ModelEstimate`.
+      estimate: sorted distances `[n, k]` float64 → estimates, see `ModelEstimate`.
       similarity: ordering of neighbors.
+      any_k: the value does not depend on k, which only bounds the details: few structures then
+        lower the default.
     """
 
     estimate: Callable[[Any], ModelEstimate]
     similarity: str = "euclidean"
+    any_k: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +183,7 @@ class ModelEstimate:
 
 
 def ratio(ab: float, aa: float, bb: float) -> Outcome:
-    """ab / √(aa·bb), or NaN with the side whose self term is not positive."""
+    """The ratio ab / √(aa·bb), or NaN with the side whose self term is not positive."""
     if not (aa > 0 and bb > 0):
         side = "first" if not aa > 0 else "second"
         return math.nan, (

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float64
+from jaxtyping import Array, Float64
 
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.metrics._pair import pair_score
-from jaxalign.pairwise.edges import GraphStatistics, SharedEdges
+from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.pairwise.shared_edges import SharedEdges
 from jaxalign.types import MatrixLike, Score
 
 
 def mutual_knn_rows(
     a: GraphStatistics, _b: GraphStatistics, edges: SharedEdges
-) -> Float[Array, " n"]:
+) -> Float64[Array, " n"]:
     """|kNN_a(i) ∩ kNN_b(i)| / k of every structure i."""
-    return edges.shared.sum(-1).astype(jnp.float64) / a.ids.shape[-1]
+    return edges.shared.sum(-1, dtype=jnp.int32).astype(jnp.float64) / a.ids.shape[-1]
 
 
 def mutual_knn_term(
     _a: GraphStatistics, _b: GraphStatistics, edges: SharedEdges
 ) -> Float64[Array, ""]:
     """Σ_i |kNN_a(i) ∩ kNN_b(i)|, an integer held exactly."""
-    return edges.shared.sum(dtype=jnp.int64).astype(jnp.float64)
+    return edges.shared.sum(-1, dtype=jnp.int32).astype(jnp.float64).sum()
 
 
 MUTUAL_KNN = GraphMetric(
@@ -44,6 +45,7 @@ MUTUAL_KNN = GraphMetric(
     score=lambda shared, _a, _b, n, k: (shared / (n * k), ""),
     rows=mutual_knn_rows,
     null=lambda n, k: k / (n - 1),
+    beyond="shared",
 )
 
 
@@ -53,6 +55,7 @@ def mutual_knn(
     *,
     k: int = 10,
     normalize: str | None = "l2",
+    similarity: str = "inner",
 ) -> Score:
     """Mutual k-nearest-neighbor alignment (Huh et al. 2024).
 
@@ -65,12 +68,13 @@ def mutual_knn(
       y: `[n, dy]` embeddings of the same structures in the same order.
       k: neighbors per structure, 1 <= k < n.
       normalize: `"l2"` (None means this default), `"max_abs_row"`, `"standardize"` or `"none"`.
+      similarity: what orders the neighbors: `"inner"`, `"cosine"` or `"euclidean"`.
 
     Returns:
       Score in [0, 1]; `diagnostics` hold n, k, duplicates, ties and hubness of both sides.
 
     Raises:
-      ValueError: shapes, k, non-finite rows or an unknown normalization.
+      ValueError: shapes, k, non-finite rows, an unknown normalization or similarity.
 
     References:
       Huh, Cheung, Wang, Isola: The Platonic Representation Hypothesis, ICML 2024, appendix A.
@@ -81,4 +85,4 @@ def mutual_knn(
       look at `tie_fraction`. A model whose rows are all equal scores NaN, with a reason. n and k
       belong to the value: report them with it.
     """
-    return pair_score(MUTUAL_KNN, x, y, k=k, normalize=normalize)
+    return pair_score(MUTUAL_KNN, x, y, k=k, normalize=normalize, similarity=similarity)

@@ -6,15 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from jaxtyping import Float
 
-from jaxalign.embeddings.preprocess import normalize_rows
+from jaxalign.embeddings.sources import ModelRows, model_rows
 from jaxalign.metrics._checks import check_pair
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.pairwise.diagnostics import row_diagnostics
-from jaxalign.pairwise.edges import GraphStatistics, graph_statistics, shared_edges
+from jaxalign.pairwise.edges import GraphStatistics, graph_statistics
+from jaxalign.pairwise.graph_pairs import graph_pair_terms, stack_graphs
 from jaxalign.pairwise.neighbors import neighbors
 from jaxalign.pairwise.ordering import unit_scale
 from jaxalign.types import Labels, Score
@@ -23,10 +22,9 @@ _EXTREME = 40  # binary exponent of the largest element beyond which rows are sc
 
 
 def model_graph(
-    x: Float[np.ndarray, "n d"],
+    rows: ModelRows,
     *,
     k: int,
-    normalize: str,
     similarity: str,
     groups: Labels | None = None,
     tile_size: int | None = None,
@@ -35,27 +33,28 @@ def model_graph(
     """Per-model statistics of all graph metrics, and the diagnostics that travel with them.
 
     Args:
-      x: `[n, d]` embeddings.
+      rows: normalized rows of one model; the graph is built on these float32 numbers.
       k: neighbors per row.
-      normalize: row normalization; the graph is built on the normalized float32 rows.
       similarity: ordering of neighbors.
       groups: see `jaxalign.neighbors`.
       tile_size: see `jaxalign.neighbors`.
       progress: see `jaxalign.neighbors`.
 
     Returns:
-      Graph statistics and a dictionary of diagnostics.
+      Graph statistics and a dictionary of diagnostics. Rows beyond 2^±40 are divided by a power of
+      two, which `scale_exponent` states: edge values and scores are of the scaled rows.
     """
-    rows = normalize_rows(x, normalize)
-    scaled, exponent = unit_scale(rows)
+    values = rows.load()
+    scaled, exponent = unit_scale(values)
     # Scores do not depend on one scale for all rows, but edge values must fit into float32.
-    rows = scaled if abs(exponent) > _EXTREME else rows
+    exponent = exponent if abs(exponent) > _EXTREME else 0
+    values = scaled if exponent else values
     found = neighbors(
-        rows, k=k, similarity=similarity, groups=groups, tile_size=tile_size, progress=progress
+        values, k=k, similarity=similarity, groups=groups, tile_size=tile_size, progress=progress
     )
-    diagnostics = row_diagnostics(rows) | _hubness(found.indices)
-    diagnostics |= {"width": x.shape[1], "dtype": str(x.dtype)} | dict(found.diagnostics)
-    return graph_statistics(rows, found.indices), diagnostics
+    diagnostics = row_diagnostics(values) | _hubness(found.indices) | dict(found.diagnostics)
+    diagnostics |= {"width": rows.d} | ({"scale_exponent": exponent} if exponent else {})
+    return graph_statistics(values, found.indices, found.scores), diagnostics
 
 
 def degenerate(diagnostics: Mapping[str, Any]) -> str:
@@ -74,7 +73,9 @@ def _hubness(ids) -> dict[str, float]:
     return {"hubness_skewness": skewness, "antihub_share": float((counts == 0).mean())}
 
 
-def pair_score(metric: GraphMetric, x, y, *, k: int, normalize: str | None) -> Score:
+def pair_score(
+    metric: GraphMetric, x, y, *, k: int, normalize: str | None, similarity: str | None = None
+) -> Score:
     """Score of one pair of arrays; checks first, then the path that the engine takes too.
 
     Args:
@@ -83,6 +84,7 @@ def pair_score(metric: GraphMetric, x, y, *, k: int, normalize: str | None) -> S
       y: `[n, dy]` embeddings.
       k: neighbors per structure.
       normalize: row normalization; None means the metric's default.
+      similarity: ordering of neighbors; None means the metric's default.
 
     Returns:
       Score with diagnostics.
@@ -92,21 +94,25 @@ def pair_score(metric: GraphMetric, x, y, *, k: int, normalize: str | None) -> S
     """
     x, y = check_pair(metric, x, y, k=k)
     normalize = normalize or metric.default_normalize
-    settings = {"k": k, "normalize": normalize, "similarity": metric.similarity}
-    (a, seen_a), (b, seen_b) = (model_graph(side, **settings) for side in (x, y))
-    with jax.enable_x64(True):
-        term = jax.jit(lambda p, q: metric.term(p, q, shared_edges(p, q)))
-        terms = [float(term(p, q)) for p, q in ((a, b), (a, a), (b, b))]
-    value, reason = metric.score(*terms, len(x), k)
-    for name, seen in (("x", seen_a), ("y", seen_b)):
+    similarity = similarity or metric.similarity
+    graphs, sides = [], {}
+    for name, side in (("x", x), ("y", y)):
+        graph, seen = model_graph(model_rows(side, normalize), k=int(k), similarity=similarity)
+        graphs.append(graph)
+        sides[name] = seen | {"dtype": str(side.dtype)}
+    pairs = np.array([[0, 1], [0, 0], [1, 1]])
+    terms = graph_pair_terms(stack_graphs(graphs), pairs, (metric.term,))
+    value, reason = metric.score(*terms[:, 0].tolist(), len(x), int(k))
+    for name, seen in sides.items():
         if blocked := degenerate(seen):
             value, reason = math.nan, f"{name}: {blocked}"
     diagnostics = {
         "n": len(x),
-        "k": k,
+        "k": int(k),
         "normalization": normalize,
+        "similarity": similarity,
         "variant": metric.variant,
-        "x": seen_a,
-        "y": seen_b,
+        "precision": "float64 decides",
+        **sides,
     }
     return Score(value, metric.id, diagnostics | ({"reason": reason} if reason else {}))

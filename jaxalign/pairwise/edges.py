@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Float64, Int32
+from jaxtyping import Array, Float32, Float64, Int, Int32
 
 _ROWS = 128  # rows gathered at once: bounds memory at rows · k · d
 
@@ -24,60 +24,46 @@ class GraphStatistics(NamedTuple):
 
     Attributes:
       ids: neighbor ids, nearest first.
-      reverse: position of i in the list of ids[i, a], or −1 if i is not in it.
+      reverse: position of i in the list of ids[i, a], or −1 if i is not in it; int16 where k fits.
       centered: K̄_ij on the edges.
+      scores: ordering scores as `neighbors` gives them (Euclidean: distances). No pair reads them.
       means: m_i = mean over all l (l = i included) of K_il.
     """
 
     ids: Int32[np.ndarray, "*models n k"] | Int32[Array, "*models n k"]
-    reverse: Int32[np.ndarray, "*models n k"] | Int32[Array, "*models n k"]
+    reverse: Int[np.ndarray, "*models n k"] | Int[Array, "*models n k"]
     centered: Float32[np.ndarray, "*models n k"] | Float32[Array, "*models n k"]
+    scores: Float32[np.ndarray, "*models n k"] | Float32[Array, "*models n k"]
     means: Float64[np.ndarray, "*models n"] | Float64[Array, "*models n"]
 
     def first(self, k: int) -> GraphStatistics:
         """The graph of the k nearest neighbors; k at most the stored number."""
-        ids, reverse, centered = (part[..., :k] for part in self[:3])
-        return GraphStatistics(ids, np.where(reverse < k, reverse, -1), centered, self.means)
-
-
-class SharedEdges(NamedTuple):
-    """Where the edges of graph a occur in graph b: computed once a pair, read by every metric.
-
-    Attributes:
-      shared: whether the edge is one of b too.
-      centered: K̄_ij of b on the shared edges, 0 elsewhere.
-      mutual: whether the edge and its reverse are edges of both graphs.
-    """
-
-    shared: Bool[Array, "n k"]
-    centered: Float64[Array, "n k"]
-    mutual: Bool[Array, "n k"]
-
-
-def shared_edges(a: GraphStatistics, b: GraphStatistics) -> SharedEdges:
-    """Compares the lists of two graphs over the same structures; traced under float64."""
-    same = a.ids[:, :, None] == b.ids[:, None, :]
-    centered = jnp.where(same, b.centered.astype(jnp.float64)[:, None, :], 0.0).sum(-1)
-    back = (same & (b.reverse >= 0)[:, None, :]).any(-1)
-    return SharedEdges(same.any(-1), centered, back & (a.reverse >= 0))
+        if k == self.ids.shape[-1]:
+            return self
+        ids, reverse, centered, scores = (part[..., :k] for part in self[:4])
+        where = np.where if isinstance(reverse, np.ndarray) else jnp.where
+        known = where(reverse < k, reverse, reverse.dtype.type(-1))
+        return GraphStatistics(ids, known, centered, scores, self.means)
 
 
 def graph_statistics(
-    rows: Float32[np.ndarray, "n d"], ids: Int32[np.ndarray, "n k"]
+    rows: Float32[np.ndarray, "n d"],
+    ids: Int32[np.ndarray, "n k"],
+    scores: Float32[np.ndarray, "n k"],
 ) -> GraphStatistics:
     """Edge values and reverse positions of a graph over the given (normalized) rows.
 
     Args:
       rows: the stored rows the graph was built from.
       ids: neighbor ids, nearest first.
+      scores: ordering scores of the same neighbors.
 
     Returns:
       `GraphStatistics` on the host; sums are taken in float64.
     """
     with jax.enable_x64(True):
-        centered, means = _edge_values(jnp.asarray(rows), jnp.asarray(ids))
-        reverse = _reverse_positions(jnp.asarray(ids))
-        return GraphStatistics(ids, *map(np.asarray, (reverse, centered, means)))
+        centered, means = map(np.asarray, _edge_values(jnp.asarray(rows), jnp.asarray(ids)))
+    return GraphStatistics(ids, _reverse_positions(ids), centered, scores, means)
 
 
 @jax.jit
@@ -95,12 +81,22 @@ def _edge_values(
     return centered.astype(jnp.float32), means
 
 
-@jax.jit
-def _reverse_positions(ids: Int32[Array, "n k"]) -> Int32[Array, "n k"]:
-    def positions(row_and_ids):
-        row, neighbors = row_and_ids
-        found = ids[neighbors] == row
-        return jnp.where(found.any(-1), found.argmax(-1).astype(jnp.int32), jnp.int32(-1))
+def _reverse_positions(ids: Int32[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
+    """Position of i in the list of its neighbor, by sorting the undirected edges.
 
-    rows = jnp.arange(ids.shape[0], dtype=jnp.int32)
-    return jax.lax.map(positions, (rows, ids), batch_size=_ROWS)
+    The host sorts: 0.05 s for 512,000 edges on one core, whatever k, where comparing lists costs
+    n·k² and XLA's sort on the CPU is slower than either.
+    """
+    n, k = ids.shape
+    sources = np.repeat(np.arange(n), k)
+    targets = ids.ravel().astype(np.int64)
+    low, high = np.minimum(sources, targets), np.maximum(sources, targets)
+    # An edge and its reverse differ in the last bit alone, so they are sorted side by side.
+    keys = 2 * (low * n + high) + (sources > targets)
+    order = np.argsort(keys)
+    keys = keys[order]
+    first = np.flatnonzero((keys[1:] == keys[:-1] + 1) & (keys[:-1] % 2 == 0))
+    one, other = order[first], order[first + 1]
+    reverse = np.full(n * k, -1, np.int16 if k <= np.iinfo(np.int16).max else np.int32)
+    reverse[one], reverse[other] = other % k, one % k
+    return reverse.reshape(n, k)

@@ -12,6 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxalign.report import canvas, labels, summary, tables
+from jaxalign.report.estimates import (
+    EstimateView,
+    draw_estimates,
+    estimate_views,
+    estimates_table,
+    of_single_models,
+)
 from jaxalign.report.heatmap import clustering, draw_heatmap
 from jaxalign.report.relations import RELATIONS, Spread, spread
 from jaxalign.report.source import FIGURES, AlignmentLike, MetricView, view
@@ -45,8 +52,13 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
     Raises:
       ValueError: the alignment holds no metric or no model.
     """
-    views = [view(alignment, metric) for metric in alignment.metrics]
-    if not views or not views[0].ids:
+    views = [
+        view(alignment, metric)
+        for metric in alignment.metrics
+        if not of_single_models(alignment, metric)
+    ]
+    estimates = estimate_views(alignment)
+    if not (views or estimates) or not alignment.cards:
         raise ValueError(
             f"a report needs at least one metric and one model: got metrics={alignment.metrics}, "
             f"models={list(alignment.cards)}; run align with both"
@@ -57,7 +69,13 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
     with canvas.style():
         for shown, slug in zip(views, _slugs(views), strict=True):
             pictures[shown.metric] = _pictures(shown, slug=slug, n=n, files=files)
-    content = _content(alignment, views, n=n, title=title or alignment.diagnostics.get("title"))
+        ids = _order(alignment, views)
+        if estimates:
+            pictures["estimates"] = _estimates(estimates, ids, files)
+    title = title or alignment.diagnostics.get("title")
+    content = _content(alignment, views, ids=ids, n=n, title=title)
+    content["estimates"] = estimates_table(estimates, ids) if estimates else None
+    content["methods"] = estimates
     page = _template().render(pictures=pictures, **content)
     files["index.html"] = page.encode()
     return files
@@ -84,6 +102,25 @@ def _pictures(
         figure = draw_strips(shown)
         found["pairs"] = _keep(figure, f"pairs-{slug}", files, *_strip_words(shown))
     return found
+
+
+def _estimates(estimates: list[EstimateView], ids: list[str], files) -> Picture:
+    names = labels.joined([found.title for found in estimates])
+    alt = f"Estimates of {labels.count(len(ids), 'model')} by {names}."
+    caption = "Independent of the other models; missing marks are explained in the table."
+    return _keep(draw_estimates(estimates, ids), "estimates", files, alt, caption)
+
+
+def _order(alignment: AlignmentLike, views: list[MetricView]) -> list[str]:
+    """Models in the order of the first heatmap: related ones stand together in tables, too."""
+    if not views:
+        return list(alignment.cards)
+    first = _first(views)
+    return [first.ids[i] for i in clustering(first).order]
+
+
+def _first(views: list[MetricView]) -> MetricView:
+    return next((shown for shown in views if shown.metric == "mutual_knn"), views[0])
 
 
 def _keep(figure: Figure, stem: str, files: dict[str, bytes], alt: str, caption: str) -> Picture:
@@ -118,20 +155,18 @@ def _strip_words(shown: MetricView) -> tuple[str, str]:
 
 
 def _content(
-    alignment: AlignmentLike, views: list[MetricView], *, n: int, title: str | None
+    alignment: AlignmentLike, views: list[MetricView], *, ids: list[str], n: int, title: str | None
 ) -> dict[str, Any]:
-    first = next((shown for shown in views if shown.metric == "mutual_knn"), views[0])
+    first = _first(views) if views else None
     tested = bool(alignment.table["p"].notna().any()) if "p" in alignment.table else False
-    # Tables follow the figure: related models stand together there, too.
-    ids = [first.ids[i] for i in clustering(first).order]
-    pairs, unlisted = tables.pairs_table(views)
+    pairs, unlisted = tables.pairs_table(views) if views else (None, 0)
     where = summary.dataset_name(alignment.diagnostics)
     return {
         "title": title
         or f"Alignment of {labels.count(len(ids), 'model')}{f' on {where}' if where else ''}",
-        "lead": summary.lead(first.cards, alignment.diagnostics),
+        "lead": summary.lead(list(alignment.cards.values()), alignment.diagnostics),
         "first": first,
-        "findings": summary.findings(first, n=n, tested=tested),
+        "findings": summary.findings(first, n=n, tested=tested) if first else [],
         "tested": tested,
         "views": views,
         "groups": tables.groups_table(views),

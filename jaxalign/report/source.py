@@ -132,7 +132,7 @@ def view(alignment: AlignmentLike, metric: str) -> MetricView:
         definition=str(facts.get("definition") or ""),
         similarity=bool(facts.get("similarity", True)),
         symmetric=bool(facts.get("symmetric", True)),
-        best=_best(facts.get("range")),
+        best=_best(facts),
         k=k,
         null=_number(facts.get("null")),
         normalization=str(facts.get("normalization") or ""),
@@ -154,9 +154,11 @@ def _axis(metric: str, title: str, k: int | None) -> str:
     return title if k is None else f"{title} (k = {k})"
 
 
-def _best(limits: Any) -> float:
-    high = None if limits is None else _number(limits[1])
-    return 1.0 if high is None else high
+def _best(facts: Mapping[str, Any]) -> float:
+    limits = facts.get("range")
+    stated = _number(facts.get("best"))
+    stated = _number(limits[1]) if stated is None and limits is not None else stated
+    return 1.0 if stated is None else stated
 
 
 def _number(value: Any) -> float | None:

@@ -18,7 +18,17 @@ _KINDS = (
     ("noise", "noise control"),
 )
 _UNLISTED = (
-    *("ids", "graph_keys", "models", "metrics", "skipped", "failed_models", "command", "title"),
+    *(
+        "ids",
+        "graph_keys",
+        "models",
+        "metrics",
+        "skipped",
+        "failed_models",
+        "command",
+        "title",
+        "estimates",
+    ),
 )
 _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "seconds", "seed")
 

@@ -224,9 +224,10 @@ def test_a_constant_model_is_nan_with_a_reason_and_loses_no_other_pair(rng):
 
 
 def test_equal_rows_of_one_normalization_do_not_block_another(rng):
-    from jaxalign.alignment.engine import Engine
+    from jaxalign.alignment import engine
     from jaxalign.alignment.inputs import collect_inputs
-    from jaxalign.alignment.plan import GraphSettings, MetricPlan
+    from jaxalign.alignment.plan import MetricPlan
+    from jaxalign.alignment.state import State
     from jaxalign.metrics.registry import METRICS
 
     # One direction, lengths 5·2ⁱ: bit-equal rows after L2 normalization, different rows before.
@@ -235,12 +236,11 @@ def test_equal_rows_of_one_normalization_do_not_block_another(rng):
         "x": rng.normal(size=(60, 4)).astype(np.float32),
     }
     inputs = collect_inputs(data, ids=None, groups=None, on_nonfinite="error")
-    engine = Engine(inputs, folder=None, tile_size=64, progress=False)
+    state = State(inputs, folder=None, tile_size=64, memory_budget=2**30, progress=False)
     plans = [
-        MetricPlan(METRICS["mutual_knn"], 5, GraphSettings(normalize, "inner"))
-        for normalize in ("l2", "none")
+        MetricPlan(METRICS["mutual_knn"], 5, normalize, "inner") for normalize in ("l2", "none")
     ]
-    found = {(s.plan.graph.normalize, s.a, s.b): s for s in engine.run(plans)}
+    found = {(s.plan.normalize, s.a, s.b): s for s in engine.run(state, plans)}
     assert np.isfinite(found["none", "ray", "x"].value)
     assert np.isnan(found["l2", "ray", "x"].value)
     assert found["l2", "ray", "x"].reason.startswith("ray: all rows are equal")
@@ -298,7 +298,7 @@ def test_read_only_workdir_is_refused_before_any_work(rng, tmp_path, monkeypatch
 
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder is wanted")
-    monkeypatch.setattr(module, "Engine", lambda *a, **k: pytest.fail("work was started"))
+    monkeypatch.setattr(module, "State", lambda *a, **k: pytest.fail("work was started"))
     with pytest.raises(StorageError, match="cannot write"):
         align(models(rng), workdir=blocked)
 

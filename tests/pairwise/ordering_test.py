@@ -46,3 +46,23 @@ def test_integer_values_are_exact(rng):
             ordering.squared_distances(jnp.asarray(x), jnp.asarray(y)),
             ((x.astype(np.int64) - y.astype(np.int64)) ** 2).sum(1),
         )
+
+
+@pytest.mark.parametrize("euclidean", [False, True])
+def test_numpy_gives_the_same_bits(rng, euclidean):
+    x, y = ((rng.normal(size=(130, 37)) * s).astype(np.float32) for s in (10, 1e-3))
+    left, right = rng.integers(0, 130, size=(2, 1000))
+    device = ordering.squared_distances if euclidean else ordering.inner_products
+    host = ordering.host_squared_distances if euclidean else ordering.host_inner_products
+    with jax.enable_x64(True):
+        rows = (ordering.pad_width(jnp.asarray(v[ids])) for v, ids in ((x, left), (y, right)))
+        expected = np.asarray(jax.jit(device)(*rows))
+    np.testing.assert_array_equal(host(x, y, left, right), expected)
+
+
+def test_scaling_leaves_nothing_subnormal(rng):
+    x = np.array([[3e20, 1.0], [1e-15, 0.0]], np.float32)
+    scaled, exponent = ordering.unit_scale(x)
+    assert 1 <= np.abs(scaled).max() < 2
+    np.testing.assert_array_equal(np.ldexp(scaled, exponent)[:1], x[:1])
+    assert scaled[1, 0] == 0

@@ -1,0 +1,218 @@
+"""What every family of metrics needs of a run: rows, graphs, finished terms, counts of work."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxalign.alignment.inputs import Inputs, ModelInput
+from jaxalign.alignment.plan import GraphSettings, MetricPlan
+from jaxalign.alignment.resume import GraphCache, ValueCache, content_key
+from jaxalign.embeddings.record import order_hash
+from jaxalign.embeddings.sources import ModelRows, model_rows
+from jaxalign.metrics._definition import Outcome
+from jaxalign.metrics._pair import model_graph
+from jaxalign.pairwise.diagnostics import row_diagnostics
+from jaxalign.pairwise.edges import GraphStatistics
+
+Pair = tuple[str, str]
+Outcomes = dict[tuple[MetricPlan, str, str], Outcome]
+
+
+@dataclasses.dataclass
+class Work:
+    """Counts of what was computed and what an earlier run had left finished.
+
+    Attributes:
+      graphs_computed: neighbor searches.
+      graphs_reused: graphs taken from the store.
+      pairs_computed: terms of pairs (and of single models) that were computed.
+      pairs_reused: terms taken from the store.
+      sweeps: passes over the tiles of all models.
+      accumulated: pairs of models whose products those passes summed.
+    """
+
+    graphs_computed: int = 0
+    graphs_reused: int = 0
+    pairs_computed: int = 0
+    pairs_reused: int = 0
+    sweeps: int = 0
+    accumulated: int = 0
+
+
+class State:
+    """A run in progress.
+
+    Args:
+      inputs: models over common ids.
+      folder: where finished graphs and terms are kept; None keeps them in memory.
+      tile_size: query rows per tile of the sweeps; None for each sweep's own.
+      memory_budget: bytes that a sweep may hold.
+      progress: print progress lines.
+      keep_graphs: without a folder, keep graphs in memory; else they go to a temporary one.
+      seed: of the random subsets that some metrics draw.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        *,
+        folder: Path | None,
+        tile_size: int | None,
+        memory_budget: int,
+        progress: bool,
+        keep_graphs: bool = True,
+        seed: int = 0,
+    ):
+        self.inputs, self.tile_size, self.progress = inputs, tile_size, progress
+        self.memory_budget, self.seed = memory_budget, seed
+        self.usable = tuple(m for m in inputs.models if not m.reason)
+        self.names = tuple(m.name for m in self.usable)
+        self.graphs = GraphCache(folder and folder / "graphs", temporary=not keep_graphs)
+        self.values = ValueCache(folder and folder / "terms")
+        self.work, self.seconds = Work(), {}
+        self.model_diagnostics: dict[str, dict[str, dict]] = {}
+        self.precision: dict[MetricPlan, str] = {}
+        self.facts: dict[str, Any] = {}
+        self._ids = order_hash(inputs.ids)
+        self._groups = None if inputs.groups is None else order_hash(tuple(map(str, inputs.groups)))
+        self._rows: dict[tuple[str, str], ModelRows] = {}
+
+    @property
+    def n(self) -> int:
+        """Number of structures."""
+        return len(self.inputs.ids)
+
+    def label(self, words: str) -> str | None:
+        """Label of a progress line, or None if none is wanted."""
+        return words if self.progress else None
+
+    def rows(self, model: ModelInput, normalize: str) -> ModelRows:
+        """Normalized rows of a model, read in blocks."""
+        key = model.name, normalize
+        if key not in self._rows:
+            self._rows[key] = model_rows(model.rows, normalize)
+        return self._rows[key]
+
+    def rows_key(self, model: ModelInput, normalize: str) -> str:
+        """Content address of a model's normalized rows."""
+        return content_key(
+            values=model.digest, ids=self._ids, jax=jax.__version__, normalize=normalize
+        )
+
+    def graph_key(self, model: ModelInput, settings: GraphSettings) -> str:
+        """Content address of a model's graph under given settings; k is not part of it."""
+        rows = self.rows_key(model, settings.normalize)
+        return content_key(rows=rows, similarity=settings.similarity, groups=self._groups)
+
+    def graph(self, model: ModelInput, settings: GraphSettings, k: int) -> GraphStatistics:
+        """Neighbor graph of a model: from the store, or by a search."""
+        key = self.graph_key(model, settings)
+        found = self.graphs.get(key, k=k)
+        seen = self.model_diagnostics.setdefault(model.name, {})
+        if found is None:
+            graph, diagnostics = model_graph(
+                self.rows(model, settings.normalize),
+                k=k,
+                similarity=settings.similarity,
+                groups=self.inputs.groups,
+                tile_size=self.tile_size,
+                progress=self.label(f"neighbors of {model.name}"),
+            )
+            found = graph, diagnostics | {"dtype": str(model.rows.dtype)}
+            self.graphs.put(key, *found)
+            self.work.graphs_computed += 1
+        elif settings.label not in seen:
+            self.work.graphs_reused += 1
+        seen[settings.label] = found[1]
+        return found[0]
+
+    def inspect(self, model: ModelInput, normalize: str) -> None:
+        """Diagnostics of a model whose rows are compared without any graph."""
+        seen = self.model_diagnostics.setdefault(model.name, {})
+        if any(label.split("/")[0] == normalize for label in seen):
+            return
+        key = self.rows_key(model, normalize)
+        found = self.values.get("rows", key)
+        if found is None:
+            rows = self.rows(model, normalize).load()
+            found = row_diagnostics(rows) | {
+                "n": len(rows),
+                "width": rows.shape[1],
+                "dtype": str(model.rows.dtype),
+            }
+            self.values.update("rows", {key: found})
+        seen[normalize] = found
+
+    def stored(self, kind: str, keys: Mapping[Pair, str]) -> tuple[dict[Pair, Any], list[Pair]]:
+        """Finished terms of pairs, and the pairs that have none yet; counts both."""
+        found = {pair: self.values.get(kind, key) for pair, key in keys.items()}
+        finished = {pair: value for pair, value in found.items() if value is not None}
+        self.work.pairs_computed += len(keys) - len(finished)
+        self.work.pairs_reused += len(finished)
+        return finished, [pair for pair in keys if pair not in finished]
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the wall time of a block to `seconds`."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def pairs(names: Sequence[str], *, symmetric: bool) -> list[Pair]:
+    """All pairs with the diagonal; both orders unless symmetric."""
+    return [
+        (a, b) for i, a in enumerate(names) for j, b in enumerate(names) if j >= i or not symmetric
+    ]
+
+
+def covering(missing: Iterable[Pair], names: Sequence[str]) -> list[int]:
+    """Numbers of models such that every missing pair has one of them: the new ones of a sweep.
+
+    A model without its own term is new; what then remains is a pair of two known models, of which
+    the later one is taken.
+    """
+    missing = list(missing)
+    new = {a for a, b in missing if a == b}
+    for pair in missing:
+        if not new.intersection(pair):
+            new.add(max(pair, key=names.index))
+    return [i for i, name in enumerate(names) if name in new]
+
+
+def block_pairs(count: int, size: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Pairs of blocks of at most `size` of `count` models, that together hold every pair of models.
+
+    Blocks are as equal as possible; with `count <= 2 * size` there is one single block.
+    """
+    if count <= 2 * size:
+        yield list(range(count)), list(range(count))
+        return
+    number = -(-count // size)
+    edges = [round(i * count / number) for i in range(number + 1)]
+    blocks = [list(range(a, b)) for a, b in itertools.pairwise(edges)]
+    for i, first in enumerate(blocks):
+        for second in blocks[i:]:
+            yield first, second
+
+
+def pick(
+    values: np.ndarray, new: Sequence[int], names: Sequence[str], wanted: Sequence[Pair]
+) -> dict[Pair, Any]:
+    """Entries of symmetric sums [new models, all models] at the wanted pairs."""
+    row = {names[i]: r for r, i in enumerate(new)}
+    column = {name: i for i, name in enumerate(names)}
+    found = {}
+    for a, b in wanted:
+        first, second = (a, b) if a in row else (b, a)
+        found[a, b] = values[row[first], column[second]].tolist()
+    return found
