@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow bench lint clean
 
 help:
 	@echo "make demo       embed 1,000 molecules with 12 encoders, align them, write a report"
 	@echo "make test       all tests that fit in minutes"
 	@echo "make test-slow  long fuzzing and kill tests"
+	@echo "make bench      throughput of the metrics engine, alone and beside its peers"
 	@echo "make lint       ruff check and format check"
 	@echo "make clean      remove the virtual environment and the demo's results"
 
@@ -35,6 +36,10 @@ test: $(VENV)/.installed-report,test
 
 test-slow: $(VENV)/.installed-report,test
 	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/.installed-report,test
+	$(BIN)/python benchmarks/metric_throughput.py --output=throughput.json
+	$(BIN)/python benchmarks/peers.py --output=peers.json
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -40,7 +40,10 @@ def get_config() -> config_dict.ConfigDict:
     )
     config.layer = config_dict.placeholder(str)  # None: each model card's default
     config.pooling = config_dict.placeholder(str)
-    config.metrics = ("mutual_knn", "cknna", "cknna:platonic")
+    config.metrics = (
+        *("mutual_knn", "cknna", "cknna:platonic", "cka", "dcor", "information_imbalance"),
+        *("id:twonn", "id:mle"),
+    )
     config.k = config_dict.placeholder(int)  # None: each metric's default (10 and 25)
     config.normalize = config_dict.placeholder(str)
     config.similarity = config_dict.placeholder(str)  # of neighbors; None: cosine

@@ -23,10 +23,10 @@ from jaxalign.metrics._definition import (
     GraphMetric,
     Metric,
     ModelMetric,
+    PairRankMetric,
     RankMetric,
 )
 from jaxalign.metrics._pair import degenerate
-from jaxalign.metrics._rsa import PairRankMetric
 
 _FAMILIES: dict[type[Metric], tuple[str, Callable[[State, Sequence[MetricPlan]], Outcomes]]] = {
     GraphMetric: ("graph metrics", graph_scores),

@@ -1,10 +1,11 @@
 """What the engine needs to know of a metric; it knows none by name.
 
-Five families, by what they read:
+Families, by what they read:
 
 * `GraphMetric`: two neighbor graphs;
 * `GramMetric`: the centered inner product of two N×N matrices of distances or kernels;
 * `RankMetric`: the ranks that one model gives to the other's neighbors;
+* `PairRankMetric`: the ranked distances of pairs of structures, the same for all models;
 * `FeatureMetric`: statistics of the features (factors, cross-covariances);
 * `ModelMetric`: the neighbor distances of a single model.
 """
@@ -119,6 +120,20 @@ class RankMetric(Metric):
     score: Callable[[float, int, int], Outcome]
     rows: Callable[[Any, int, int], Any] | None = None
     similarity: str = "euclidean"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairRankMetric(Metric):
+    """Reads ranked distances of row pairs, the same pairs for all models.
+
+    Attributes:
+      terms: (models, seed=, memory_budget=, progress=) → (values `[m, m]`, standard errors
+        `[m, m]`, facts); values are NaN where a model's distances are all equal.
+      score: (value, n) → outcome.
+    """
+
+    terms: Callable[..., Any]
+    score: Callable[[float, int], Outcome]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

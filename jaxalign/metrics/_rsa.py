@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
 
-from jaxalign.metrics._definition import GramMetric, Metric, Outcome
+from jaxalign.metrics._definition import GramMetric, Outcome, PairRankMetric
 from jaxalign.metrics._gram_pair import finish, gram_pair_score, pair_sides, ratio_score
 from jaxalign.pairwise.pair_ranks import spearman_terms
 from jaxalign.types import MatrixLike, Score
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PairRankMetric(Metric):
-    """Reads ranked distances of row pairs, the same pairs for all models.
-
-    Attributes:
-      terms: (models, seed=, memory_budget=, progress=) → (values `[m, m]`, standard errors
-        `[m, m]`, facts); values are NaN where a model's distances are all equal.
-      score: (value, n) → outcome.
-    """
-
-    terms: Callable[..., Any]
-    score: Callable[[float, int], Outcome]
 
 
 def _spearman_score(value: float, _n: int) -> Outcome:

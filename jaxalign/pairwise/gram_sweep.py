@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float64, Int
@@ -19,7 +23,9 @@ from jaxalign.progress import Progress
 _TILE = 256  # where the caller names none: tiles of dozens of models then stay in the cache
 _COLUMNS = 128  # sampled columns that estimate the row means
 _WIDTH = 64  # widths are padded to multiples of this, so that few shapes are compiled
-_STEP = 2e11  # operations of one device call: a second or two, so that progress is seen
+_STEP = 5e10  # operations of one device call: a second or less, so that progress is seen
+# Device calls in flight: on CPU, parts of each run on a single core.
+_AT_ONCE = min(4, os.cpu_count() or 1)
 
 
 class GramSweep:
@@ -58,26 +64,34 @@ class GramSweep:
         count, (m, n) = len(self.kernels), (len(self.models), self.n)
         self._products = [np.zeros((len(self.rows), m)) for _ in range(count)]
         self._sums = [np.zeros((m, len(self.starts) * self.length)) for _ in range(count)]
-        pending = None
-        for left, right, pairs in self._block_pairs():
-            for batch, size in self._batches(pairs):
-                found = accumulate(
-                    left,
-                    right,
-                    self._precisions,
-                    batch,
-                    np.int32(size),
-                    self.rows,
-                    np.int32(n),
-                    kernels=self.kernels,
-                    tile=self.tile,
-                )
-                # The device works on this call while the host reads the next block.
-                self._collect(pending)
-                pending = (found, int(left.start), int(right.start))
-                progress.advance(size)
-        self._collect(pending)
+        pending: deque = deque()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for left, right, pairs in self._block_pairs():
+                for batch, size in self._batches(pairs):
+                    found = pool.submit(self._accumulate, left, right, batch, size)
+                    pending.append((found, int(left.start), int(right.start), size))
+                    # The device works on later calls while the host reads the next block.
+                    while len(pending) > _AT_ONCE:
+                        self._collect(*pending.popleft(), progress)
+            while pending:
+                self._collect(*pending.popleft(), progress)
         return {kernel: self._terms(position) for position, kernel in enumerate(self.kernels)}
+
+    def _accumulate(self, left: Block, right: Block, batch, size: int) -> tuple[Sums, ...]:
+        # Inside the thread: the setting belongs to a thread.
+        with jax.enable_x64(True):
+            found = accumulate(
+                left,
+                right,
+                self._precisions,
+                batch,
+                np.int32(size),
+                self.rows,
+                np.int32(self.n),
+                kernels=self.kernels,
+                tile=self.tile,
+            )
+            return tuple(Sums(*map(np.asarray, part)) for part in found)
 
     def _survey(self) -> None:
         rows = sample_rows(self.n, self.seed)
@@ -160,15 +174,12 @@ class GramSweep:
             filled[: len(batch)] = batch
             yield filled, len(batch)
 
-    def _collect(self, pending) -> None:
-        if pending is None:
-            return
-        found, left, right = pending
-        for products, sums, part in zip(self._products, self._sums, found, strict=True):
-            part = Sums(*map(np.asarray, part))
+    def _collect(self, found: Future, left: int, right: int, size: int, progress) -> None:
+        for products, sums, part in zip(self._products, self._sums, found.result(), strict=True):
             products += part.products
             sums[:, left : left + self.length] += part.left
             sums[:, right : right + self.length] += part.right
+        progress.advance(size)
 
     def _terms(self, position: int) -> GramTerms:
         kernel, n = self.kernels[position], self.n
