@@ -31,6 +31,7 @@ _K = flags.DEFINE_integer("k", 25, "Neighbors per row.")
 _COSINE = flags.DEFINE_float("mean_cosine", 0.0, "Mean cosine of the rows to each other.")
 _TILE = flags.DEFINE_integer("tile_size", None, "Query rows per tile of the search.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Alternating repetitions.")
+_PEERS = flags.DEFINE_bool("peers", False, "Also run faiss-cpu IndexFlat and scikit-learn brute.")
 _OUTPUT = flags.DEFINE_string("output", None, "Also write the JSON here.")
 
 
@@ -63,6 +64,24 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def peers(x: np.ndarray, k: int) -> dict[str, Callable[[], object]]:
+    """Brute-force searches of other packages, on the same rows and threads; self included."""
+    import faiss
+    from sklearn.neighbors import NearestNeighbors
+
+    unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    def flat() -> object:
+        index = faiss.IndexFlatIP(x.shape[1])
+        index.add(unit)
+        return index.search(unit, k + 1)
+
+    def brute() -> object:
+        return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit).kneighbors()
+
+    return {"faiss_flat": flat, "sklearn_brute": brute}
+
+
 def main(argv: Sequence[str]) -> None:
     """Measures and prints."""
     if len(argv) > 1 or _N.value % 512:
@@ -76,10 +95,17 @@ def main(argv: Sequence[str]) -> None:
 
     floor()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
     search()
-    times = [(seconds(floor), seconds(search)) for _ in range(_REPEATS.value)]
+    first = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    product_s, search_s = (statistics.median(column) for column in zip(*times, strict=True))
+    works = {"product": floor, "search": search} | (peers(x, _K.value) if _PEERS.value else {})
+    times = {name: [] for name in works}
+    for _ in range(_REPEATS.value):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    product_s, search_s = medians["product"], medians["search"]
     result = {
         "n": _N.value,
         "d": _D.value,
@@ -91,7 +117,14 @@ def main(argv: Sequence[str]) -> None:
         "product_gflops": round(2 * _N.value**2 * _D.value / product_s / 1e9, 1),
         "search_seconds": round(search_s, 3),
         "ratio": round(search_s / product_s, 2),
-        "ratios": [round(b / a, 2) for a, b in times],
+        "ratios": [round(b / a, 2) for a, b in zip(times["product"], times["search"], strict=True)],
+        "ratios_of_all": {name: round(s / product_s, 2) for name, s in medians.items()},
+        "peer_over_search": {
+            name: round(s / search_s, 2)
+            for name, s in medians.items()
+            if name not in ("product", "search")
+        },
+        "first_call_seconds": round(first, 2),
         "peak_memory_added_mib": round((after - before) / 1024, 1),
         "diagnostics": dict(found["neighbors"].diagnostics),
         "devices": [str(device) for device in jax.devices()],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
+from jaxalign.pairwise.duplicates import distinct_rows
+
 
 def row_diagnostics(rows: Float32[np.ndarray, "n d"]) -> dict[str, int]:
     """Counts zero rows and exact duplicates (bit-equal rows; −0 counts as 0).
@@ -16,8 +18,7 @@ def row_diagnostics(rows: Float32[np.ndarray, "n d"]) -> dict[str, int]:
       `zero_rows`; `duplicate_groups`, the number of values that occur more than once; and
       `duplicate_rows`, the number of rows that have at least one equal.
     """
-    bits = np.ascontiguousarray(rows + np.float32(0)).view(np.void(4 * rows.shape[1]).dtype)
-    _, counts = np.unique(bits.ravel(), return_counts=True)
+    counts = np.diff(distinct_rows(rows).starts)
     repeated = counts[counts > 1]
     return {
         "zero_rows": int((~rows.any(axis=1)).sum()),

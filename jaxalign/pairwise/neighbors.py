@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int
 
 from jaxalign.embeddings.preprocess import normalize_rows
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise import ordering
-from jaxalign.pairwise.proposals import BLOCK, Database, make_database
-from jaxalign.pairwise.search import Found, search_fully, search_tile
+from jaxalign.pairwise.duplicates import Units, distinct_rows, expand, units
+from jaxalign.pairwise.exhaustive import rectangle
+from jaxalign.pairwise.sweep import Sweep
 from jaxalign.progress import Progress
 from jaxalign.types import Labels, MatrixLike, Neighbors
 from jaxalign.validation import check_finite, check_k, check_matrix
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
-_TILE = 512  # query rows, where the caller names none
-_COLUMN_TILES = 64  # most columns of one step, in tiles: wide steps select at less cost
-_SPARE = 32  # candidates beyond k: room for ties and for rounding
-_FULL_ROWS = 64  # query rows of one full search
+_TILE = 256  # query rows, where the caller names none
 
 
 def neighbors(
@@ -40,8 +35,8 @@ def neighbors(
     The ordering value of rows i and j is Σ x_i x_j (`"cosine"`, after L2 normalization, and
     `"inner"`) or Σ (x_i − x_j)² (`"euclidean"`), in float64 from the float32 rows, never rounded
     before it is compared. Equal values are ordered by row number. A matrix product only proposes
-    candidates; rows whose error bound does not prove the result are searched again, with float64
-    products, then in full.
+    candidates; rows whose error bound does not prove the result are compared with all others in
+    float64. Equal rows are searched once.
 
     Args:
       x: `[n, d]` embeddings; cast to float32 (after normalization, for `"cosine"`).
@@ -66,14 +61,32 @@ def neighbors(
     n = x.shape[0]
     check_k(k, n)
     check_finite(x)
-    codes = _group_codes(groups, n, k)
-    rows = normalize_rows(x, "l2" if similarity == "cosine" else "none")
+    codes = group_codes(groups, n, k)
     tile = min(check_tile_size(tile_size), n)
+    rows = normalize_rows(x, "l2" if similarity == "cosine" else "none")
     rows, exponent = ordering.unit_scale(rows)
-    with jax.enable_x64(True):
-        search = _Search(rows, codes, k=int(k), euclidean=similarity == "euclidean", tile=tile)
-        with Progress(progress or "", total=n, enabled=progress is not None) as shown:
-            return search.run(similarity, exponent, shown)
+    euclidean = similarity == "euclidean"
+    with Progress(progress or "", total=n, enabled=progress is not None) as shown:
+        ids, keys, facts = _search(
+            rows, codes, int(k), euclidean=euclidean, tile=tile, progress=shown
+        )
+    diagnostics = {
+        "n": n,
+        "k": int(k),
+        "tile_size": tile,
+        # The set itself, not only its order, was decided by row number.
+        "tie_fraction": float((keys[:, k - 1] == keys[:, k]).mean()),
+        **facts,
+        "precision": "float64 decides",
+    }
+    scores = _scores(keys[:, :k], exponent, euclidean=euclidean)
+    return Neighbors(np.ascontiguousarray(ids[:, :k]), scores, similarity, diagnostics)
+
+
+def _scores(keys, exponent: int, *, euclidean: bool) -> Float32[np.ndarray, "n k"]:
+    scores = np.sqrt(-keys) if euclidean else keys
+    with np.errstate(over="ignore", under="ignore"):  # scores beyond float32 become inf or 0
+        return np.ldexp(scores, exponent if euclidean else 2 * exponent).astype(np.float32)
 
 
 def check_tile_size(tile_size: Any) -> int:
@@ -89,7 +102,12 @@ def check_tile_size(tile_size: Any) -> int:
     return int(tile_size)
 
 
-def _group_codes(groups: Labels | None, n: int, k: int) -> Int[np.ndarray, " n"]:
+def group_codes(groups: Labels | None, n: int, k: int) -> Int[np.ndarray, " n"]:
+    """One number a row; rows of equal number are never each other's neighbors.
+
+    Raises:
+      ValueError: not one label a row, or a group that leaves its rows fewer than k neighbors.
+    """
     if groups is None:
         return np.arange(n, dtype=np.int32)
     if np.shape(groups) != (n,):
@@ -108,101 +126,34 @@ def _group_codes(groups: Labels | None, n: int, k: int) -> Int[np.ndarray, " n"]
     return codes.astype(np.int32)
 
 
-class _Search:
-    """One search: tiles of query rows against a database, with escalation of uncertain rows."""
-
-    def __init__(self, rows: Float32[np.ndarray, "n d"], codes, *, k: int, euclidean, tile: int):
-        self.n, self.k, self.tile, self.euclidean = len(rows), k, tile, euclidean
-        self.column_tile = _even_tile(self.n, tile * _COLUMN_TILES)
-        padding = -self.n % self.column_tile
-        self.rows = ordering.pad_width(jnp.pad(jnp.asarray(rows), ((0, padding), (0, 0))))
-        self.codes = jnp.pad(jnp.asarray(codes), (0, padding), constant_values=-1)
-        # Candidates must fit into the padded columns; those that are padding come out as −inf.
-        self.candidates = min(k + _SPARE, self.n + padding)
-        self.ids = np.empty((self.n, k), np.int32)
-        self.keys = np.empty((self.n, k), np.float64)
-        self.tied = np.zeros(self.n, bool)
-
-    def run(self, similarity: str, exponent: int, progress: Progress) -> Neighbors:
-        uncertain = self._sweep(np.arange(self.n), "float32", progress)
-        # A handful of rows is searched in full at once: cheaper than compiling another proposal.
-        recheck = len(uncertain) if len(uncertain) > 2 * _FULL_ROWS else 0
-        if recheck:
-            uncertain = self._sweep(uncertain, "float64", None)
-        for queries in _batches(uncertain, _FULL_ROWS):
-            self._keep(queries, self._full(queries))
-        scores = np.sqrt(-self.keys) if self.euclidean else self.keys
-        with np.errstate(over="ignore", under="ignore"):  # scores beyond float32 become inf or 0
-            scores = np.ldexp(scores, exponent if self.euclidean else 2 * exponent)
-            scores = scores.astype(np.float32)
-        diagnostics = {
-            "n": self.n,
-            "k": self.k,
-            "tile_size": self.tile,
-            "tie_fraction": float(self.tied.mean()),
-            "rows_rechecked_float64": recheck,
-            "rows_searched_fully": len(uncertain),
-            "precision": "float64 decides",
-        }
-        return Neighbors(self.ids, scores, similarity, diagnostics)
-
-    def _sweep(self, rows, dtype: str, progress: Progress | None) -> Int[np.ndarray, " u"]:
-        """Searches the given rows with proposals in `dtype`; returns those left uncertain."""
-        database = _database(self.rows, self.codes, n=self.n, euclidean=self.euclidean, dtype=dtype)
-        uncertain = []
-        for queries in _batches(rows, self.tile):
-            found = self._tile(queries, database)
-            certain = self._keep(queries, found)
-            uncertain.append(queries[~certain])
-            if progress is not None:
-                progress.advance(len(queries))
-        return np.concatenate(uncertain)
-
-    def _tile(self, queries, database: Database) -> Found:
-        return search_tile(
-            jnp.asarray(_fill(queries, self.tile)),
-            database,
-            k=self.k,
-            candidates=self.candidates,
-            column_tile=self.column_tile,
-            euclidean=self.euclidean,
-        )
-
-    def _full(self, queries) -> Found:
-        return search_fully(
-            jnp.asarray(_fill(queries, _FULL_ROWS)),
-            self.rows,
-            self.codes,
-            k=self.k,
-            n=self.n,
-            euclidean=self.euclidean,
-        )
-
-    def _keep(self, queries, found: Found):
-        ids, keys, certain = (np.asarray(part)[: len(queries)] for part in found)
-        self.ids[queries], self.keys[queries] = ids[:, : self.k], keys[:, : self.k]
-        # A tie at the boundary: the set itself, not only its order, was decided by row number.
-        if keys.shape[1] > self.k:
-            self.tied[queries] = keys[:, self.k - 1] == keys[:, self.k]
-        return certain
+def _search(rows, codes, k: int, *, euclidean: bool, tile: int, progress: Progress):
+    """Ids and keys of k + 1 rows each (the last shows ties), and what is to be said about them."""
+    distinct = distinct_rows(rows)
+    n, values = len(rows), len(distinct.first)
+    searches = units(distinct, codes) if values < n else _one_a_row(codes)
+    sweep = Sweep(
+        rows[distinct.first] if values < n else rows,
+        searches,
+        k=min(k, values),
+        euclidean=euclidean,
+        tile=tile,
+        whole_ties=values < n,
+    )
+    progress.skip(n - len(searches.value))
+    found = sweep.run(progress)
+    if values < n:
+        ids, keys = expand(found.lists, distinct, searches, codes, k)
+    else:
+        ids, keys = rectangle(found.lists, k + 1)
+    facts = {
+        "rows_rechecked_float64": found.rechecked,
+        "rows_searched_fully": found.fully,
+        "duplicate_rows_skipped": n - len(searches.value),
+        "proposals": found.precision,
+    }
+    return ids, keys, facts
 
 
-def _even_tile(n: int, most: int) -> int:
-    """Columns per step: equal steps of at most `most`, in whole blocks of the selection."""
-    steps = -(-n // most)
-    return -(-n // (steps * BLOCK)) * BLOCK
-
-
-_database = jax.jit(make_database, static_argnames=("n", "euclidean", "dtype"))
-
-
-def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
-def _fill(queries: np.ndarray, size: int) -> Int[np.ndarray, " t"]:
-    """Pads a last batch by repeating its first row, so that every batch has one shape."""
-    filled = np.full(size, queries[0], np.int32)
-    filled[: len(queries)] = queries
-    return filled
+def _one_a_row(codes) -> Units:
+    every = np.arange(len(codes))
+    return Units(every, codes, every, codes)

@@ -21,7 +21,7 @@ from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.boundaries import boundaries
 from jaxalign.pairwise.full_rows import full_rows
 from jaxalign.pairwise.masked_tiles import MaskedModel, masked_sums
-from jaxalign.pairwise.neighbors import _group_codes, check_tile_size
+from jaxalign.pairwise.neighbors import group_codes, check_tile_size
 from jaxalign.progress import Progress
 from jaxalign.types import Labels
 from jaxalign.validation import check_k
@@ -113,7 +113,7 @@ def threshold_terms_of_several(
     """
     require_sound_jax()
     n = _check(models, ks, similarity)
-    codes = _group_codes(groups, n, max(ks))
+    codes = group_codes(groups, n, max(ks))
     budget = _BUDGET if memory_budget is None else memory_budget
     wanted = range(len(models)) if new is None else new
     entry = _MASK_BYTES * len(models) * len(ks)

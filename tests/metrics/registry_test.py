@@ -18,7 +18,6 @@ IDS = (
 )
 
 
-
 def test_every_documented_id_exists_and_no_other():
     assert set(METRICS) == set(IDS)
     assert all(metric.id == name for name, metric in METRICS.items())

@@ -1,30 +1,123 @@
 """Neighbor ids equal the float64 truth, for every tile size, also where float32 cannot decide."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import tests.oracles as oracles
-from jaxalign.pairwise import neighbors as module
+from jaxalign.pairwise import sweep
 from jaxalign.pairwise.neighbors import neighbors
+from jaxalign.pairwise.proposals import make_database, propose
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
+N, D = 1000, 96
 
 
 def stored(x, similarity):
     return oracles.l2_rows(x) if similarity == "cosine" else x
 
 
+@pytest.fixture(params=[True, False], ids=["bfloat16", "float32"])
+def device(request, monkeypatch):
+    """Searches on the device however few the rows, with and without fast bfloat16 products."""
+    monkeypatch.setattr(sweep, "HOST_ROWS", 0)
+    monkeypatch.setattr(sweep, "_MEASURED_ROWS", 0)
+    monkeypatch.setattr(sweep, "fast_bfloat16", lambda: request.param)
+
+
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("mean_cosine", [0.0, 0.96, 0.998])
-def test_ids_equal_float64_truth_for_every_tile_size(rng, similarity, mean_cosine):
-    x = oracles.anisotropic(rng, 1000, 96, mean_cosine)
-    truth = oracles.knn(stored(x, similarity), 25, similarity)
-    for tile in (64, 257, len(x)):
-        found = neighbors(x, k=25, similarity=similarity, tile_size=tile)
-        np.testing.assert_array_equal(found.indices, truth)
+def test_ids_equal_float64_truth(rng, similarity, mean_cosine):
+    x = oracles.anisotropic(rng, N, D, mean_cosine)
+    found = neighbors(x, k=25, similarity=similarity)
+    np.testing.assert_array_equal(found.indices, oracles.knn(stored(x, similarity), 25, similarity))
     assert found.indices.dtype == np.int32
     assert found.scores.dtype == np.float32
+    assert found.diagnostics["rows_searched_fully"] == N
+
+
+@pytest.mark.parametrize("mean_cosine", [pytest.param(0.0, marks=pytest.mark.slow), 0.998])
+def test_devices_and_tile_sizes_give_the_same_ids_as_the_host(rng, device, mean_cosine):
+    x = oracles.anisotropic(rng, N, D, mean_cosine)
+    for similarity in ("cosine", "euclidean"):
+        truth = oracles.knn(stored(x, similarity), 25, similarity)
+        for tile in (64, 257):
+            found = neighbors(x, k=25, similarity=similarity, tile_size=tile)
+            np.testing.assert_array_equal(found.indices, truth)
+            assert found.diagnostics["rows_searched_fully"] == 0
+            assert found.diagnostics["rows_rechecked_float64"] < N / 5
+
+
+def test_many_column_steps_give_the_same_ids(rng, monkeypatch):
+    monkeypatch.setattr(sweep, "HOST_ROWS", 0)
+    monkeypatch.setattr(sweep, "_TILE_ENTRIES", 1)  # one group of columns a step
+    x = oracles.anisotropic(rng, 2500, 16, 0.96)
+    found = neighbors(x, k=300)
+    np.testing.assert_array_equal(found.indices, oracles.knn(oracles.l2_rows(x), 300))
+
+
+@pytest.mark.parametrize(
+    ("kind", "grouped"),
+    [
+        ("half duplicates", False),
+        ("two values", True),
+        ("few values", False),
+        pytest.param("half duplicates", True, marks=pytest.mark.slow),
+        pytest.param("two values", False, marks=pytest.mark.slow),
+        pytest.param("few values", True, marks=pytest.mark.slow),
+    ],
+)
+def test_duplicates_give_the_same_ids_on_device_and_host(rng, monkeypatch, kind, grouped):
+    x = {
+        "half duplicates": np.repeat(oracles.anisotropic(rng, N // 2, 32, 0.5), 2, axis=0),
+        "two values": rng.integers(0, 2, size=(N, 14)).astype(np.float32),
+        "few values": rng.integers(0, 2, size=(N, 2)).astype(np.float32),
+    }[kind][rng.permutation(N)]
+    groups = rng.integers(0, N // 4, N) if grouped else None
+    for similarity in ("euclidean",) if grouped else ("inner",):
+        monkeypatch.setattr(sweep, "HOST_ROWS", N)
+        host = neighbors(x, k=12, similarity=similarity, groups=groups)
+        keys = oracles.order_keys(x, similarity)
+        if grouped:
+            keys[groups[:, None] == groups] = -np.inf
+        if kind == "half duplicates":  # the oracle's last bit may differ between equal rows
+            chosen = np.take_along_axis(keys, host.indices.astype(int), 1)
+            np.testing.assert_allclose(chosen, -np.sort(-keys, axis=1)[:, :12], rtol=1e-12)
+        else:
+            truth = np.argsort(-keys, axis=1, kind="stable")[:, :12]
+            np.testing.assert_array_equal(host.indices, truth)
+        monkeypatch.setattr(sweep, "HOST_ROWS", 0)
+        device = neighbors(x, k=12, similarity=similarity, groups=groups)
+        np.testing.assert_array_equal(device.indices, host.indices)
+        np.testing.assert_array_equal(device.scores, host.scores)
+        assert device.diagnostics["tie_fraction"] == host.diagnostics["tie_fraction"]
+    if not grouped:
+        assert host.diagnostics["duplicate_rows_skipped"] == N - len(np.unique(x, axis=0))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "bfloat16x3"])
+@pytest.mark.parametrize("euclidean", [False, True])
+def test_proposed_values_stay_within_their_bound(rng, precision, euclidean):
+    x = (oracles.anisotropic(rng, 300, 40, 0.5) * 0.4).astype(np.float32)
+    codes = np.arange(len(x), dtype=np.int32)
+    database, bounds = make_database(x, codes, euclidean=euclidean, precision=precision, groups=1)
+    k = 100
+    with jax.enable_x64(True):
+        values, ids, limits = jax.jit(
+            lambda left: propose(
+                left, jnp.asarray(codes), database, candidates=k, steps=1, block=32
+            )
+        )(database.left)
+    values, ids = np.asarray(values, np.float64), np.asarray(ids)
+    keys = oracles.order_keys(x, "euclidean" if euclidean else "inner")
+    shifts = bounds.shifts[:, None]
+    s = (shifts + keys) / 2 if euclidean else keys - shifts
+    proposed = np.isfinite(values)
+    errors = np.abs(values - np.take_along_axis(s, ids.astype(int), 1))
+    assert (errors <= bounds.errors[:, None])[proposed].all()
+    np.put_along_axis(s, ids.astype(int), -np.inf, 1)
+    assert (s.max(axis=1) <= np.asarray(limits) + bounds.errors).all()
 
 
 @pytest.mark.parametrize("similarity", ["inner", "euclidean"])
@@ -37,30 +130,12 @@ def test_representable_ties_follow_value_then_index(rng, similarity):
     assert found.diagnostics["tie_fraction"] > 0
 
 
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_duplicates_beyond_the_candidates_are_searched_fully(rng, similarity):
-    # 150 equal rows: more ties than candidates, so no proposal can be certain.
-    # Unit rows, so that by every similarity nothing is nearer to a row than its equals.
-    x = oracles.l2_rows(oracles.anisotropic(rng, 400, 24, 0.96))
-    x[rng.permutation(400)[:150]] = x[7]
-    found = neighbors(x, k=10, similarity=similarity, tile_size=128)
-    keys = oracles.order_keys(stored(x, similarity), similarity)
-    # Equal rows may differ in the last bit of the oracle's products: compare values, then order.
-    chosen = np.take_along_axis(keys, found.indices.astype(int), 1)
-    best = -np.sort(-keys, axis=1)[:, :10]
-    np.testing.assert_allclose(chosen, best, rtol=1e-12, atol=1e-12)
-    copies = np.flatnonzero((x == x[7]).all(1))
-    for row in copies[:5]:
-        np.testing.assert_array_equal(found.indices[row], copies[copies != row][:10])
-    assert found.diagnostics["rows_searched_fully"] >= 150
-
-
-def test_float64_recheck_resolves_what_float32_cannot(rng, monkeypatch):
-    # A one-dimensional curve with hardly a spare candidate: float32 products cannot certify it.
-    monkeypatch.setattr(module, "_SPARE", 2)
-    t = np.sort(rng.uniform(0, 1, 2000))
-    x = np.stack([np.cos(t), np.sin(t), t**2], 1).astype(np.float32)
-    found = neighbors(x, k=8, similarity="euclidean", tile_size=500)
+def test_what_float32_cannot_resolve_is_searched_again(rng, monkeypatch):
+    # Tight crowds: inside them, float32 products differ by less than their error.
+    monkeypatch.setattr(sweep, "HOST_ROWS", 0)
+    crowd = rng.normal(size=(8, 16))[rng.integers(0, 8, N)]
+    x = (crowd + 1e-5 * rng.normal(size=(N, 16))).astype(np.float32)
+    found = neighbors(x, k=8, similarity="euclidean")
     assert found.diagnostics["rows_rechecked_float64"] > 0
     np.testing.assert_array_equal(found.indices, oracles.knn(x, 8, "euclidean"))
 
@@ -129,22 +204,6 @@ def test_every_other_row_is_a_neighbor_at_k_n_minus_1(rng, n):
     found = neighbors(rng.normal(size=(n, 3)).astype(np.float32), k=n - 1)
     for row, ids in enumerate(found.indices):
         assert sorted(ids) == [i for i in range(n) if i != row]
-
-
-def test_many_column_tiles_give_the_same_ids(rng, monkeypatch):
-    x = oracles.anisotropic(rng, 700, 16, 0.96)
-    monkeypatch.setattr(module, "_COLUMN_TILES", 1)  # columns in steps of at most 96
-    found = neighbors(x, k=40, tile_size=96)
-    np.testing.assert_array_equal(found.indices, oracles.knn(oracles.l2_rows(x), 40))
-
-
-def test_block_selection_is_exact_where_it_is_used(rng):
-    from jaxalign.pairwise.proposals import _select
-
-    s = rng.integers(0, 5000, size=(3, 8192)).astype(np.float32)
-    values, columns = _select(jax.numpy.asarray(s), 57)
-    np.testing.assert_array_equal(values, -np.sort(-s, axis=1)[:, :57])
-    np.testing.assert_array_equal(np.take_along_axis(s, np.asarray(columns), 1), values)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, "bfloat16"])

@@ -9,7 +9,9 @@ from jaxalign.pairwise import ordering
 
 
 @pytest.mark.parametrize("value", [ordering.inner_products, ordering.squared_distances])
-@pytest.mark.parametrize("width", [3, 37, 256])
+@pytest.mark.parametrize(
+    "width", [37, *(pytest.param(width, marks=pytest.mark.slow) for width in (3, 256))]
+)
 def test_bits_do_not_depend_on_the_shape_compared_at_once(rng, value, width):
     with jax.enable_x64(True):
         x, y = (
