@@ -61,7 +61,7 @@ class GramSweep:
     def run(self, progress: Progress) -> dict[str, GramTerms]:
         """Terms of all kernels."""
         self._survey()
-        count, (m, n) = len(self.kernels), (len(self.models), self.n)
+        count, m = len(self.kernels), len(self.models)
         self._products = [np.zeros((len(self.rows), m)) for _ in range(count)]
         self._sums = [np.zeros((m, len(self.starts) * self.length)) for _ in range(count)]
         pending: deque = deque()

@@ -21,7 +21,7 @@ from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.boundaries import boundaries
 from jaxalign.pairwise.full_rows import full_rows
 from jaxalign.pairwise.masked_tiles import MaskedModel, masked_sums
-from jaxalign.pairwise.neighbors import group_codes, check_tile_size
+from jaxalign.pairwise.neighbors import check_tile_size, group_codes
 from jaxalign.progress import Progress
 from jaxalign.types import Labels
 from jaxalign.validation import check_k
