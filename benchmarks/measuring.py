@@ -15,22 +15,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float32
 
 from jaxalign.archives.atomic import write_json
 
 
-def synthetic_models(count: int, n: int, d: int, *, shared: int = 32) -> dict[str, np.ndarray]:
-    """Seeded embeddings `[n, d]` that share a latent space in growing degree; mean cosine 0.5."""
-    rng = np.random.default_rng(0)
-    latent = rng.normal(size=(n, shared)).astype(np.float32)
-    models = {}
-    for i in range(count):
-        weight = np.float32((i + 1) / count)
-        signal = latent @ rng.normal(size=(shared, d)).astype(np.float32) / np.sqrt(shared)
-        noise = rng.normal(size=(n, d)).astype(np.float32)
-        offset = rng.normal(size=d).astype(np.float32)
-        models[f"m{i:02d}"] = (weight * signal + noise + offset).astype(np.float32)
-    return models
+def synthetic_model(
+    i: int, count: int, n: int, d: int, *, shared: int = 32
+) -> Float32[np.ndarray, "n d"]:
+    """Seeded embeddings of model i of `count`, which share a latent space in growing degree."""
+    latent = np.random.default_rng(0).standard_normal((n, shared), np.float32)
+    rng = np.random.default_rng([1, i])
+    weight = np.float32((i + 1) / count / np.sqrt(shared))
+    signal = latent @ rng.standard_normal((shared, d), np.float32)
+    offset = rng.standard_normal(d, np.float32)
+    return weight * signal + rng.standard_normal((n, d), np.float32) + offset
+
+
+def synthetic_models(count: int, n: int, d: int) -> dict[str, Float32[np.ndarray, "n d"]]:
+    """All models in memory."""
+    return {f"m{i:02d}": synthetic_model(i, count, n, d) for i in range(count)}
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -16,15 +16,25 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
-from measuring import alternating, gemm_rate, peak_bytes, report, seconds, synthetic_models
+from measuring import (
+    alternating,
+    gemm_rate,
+    peak_bytes,
+    report,
+    seconds,
+    synthetic_model,
+    synthetic_models,
+)
 
 import jaxalign as ja
 from jaxalign.embeddings.sources import model_rows
+from jaxalign.embeddings.store import create_store
 from jaxalign.metrics._pair import model_graph
 from jaxalign.metrics.registry import METRICS
 from jaxalign.pairwise.grams import gram_terms
@@ -40,6 +50,9 @@ _MODELS = flags.DEFINE_integer("models", 60, "Models.")
 _GRAPHS = flags.DEFINE_integer("graphs", 4, "Searches that are timed and multiplied by --models.")
 _METRICS = flags.DEFINE_list("suite", [], "Metric ids of the suite; default: all but idcor.")
 _WARM = flags.DEFINE_bool("warm", True, "Run the suite on two models first, to compile.")
+_SUITE_K = flags.DEFINE_integer("suite_k", None, "k of the suite's neighbor metrics.")
+_BUDGET = flags.DEFINE_string("memory_budget", "2GiB", "Of the suite.")
+_SCRATCH = flags.DEFINE_string("scratch", None, "Folder for the suite's stores and workdir.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Alternating repetitions.")
 _OUTPUT = flags.DEFINE_string("output", None, "Also write the JSON here.")
 
@@ -147,33 +160,39 @@ def ranks() -> list[dict]:
 
 
 def suite() -> list[dict]:
-    """The whole suite over models on disk, with the memory it adds."""
+    """The whole suite over models in embedding stores, with the memory it adds."""
     n, d, m = _SUITE_N.value, _D.value, _MODELS.value
     names = tuple(_METRICS.value) or tuple(name for name in METRICS if name != "idcor")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, x in synthetic_models(m, n, d).items():
-            np.save(f"{folder}/{name}.npy", x)
-        files = [f"{folder}/m{i:02d}.npy" for i in range(m)]
+    with tempfile.TemporaryDirectory(dir=_SCRATCH.value) as folder:
+        files = [_store(Path(folder) / f"m{i:02d}", synthetic_model(i, m, n, d)) for i in range(m)]
+        models = {file.name: ja.read_embeddings(file, in_memory=False) for file in files}
+        options = {"metrics": names, "k": _SUITE_K.value, "memory_budget": _BUDGET.value}
         if _WARM.value:
-            few = {file: ja.read_embeddings(file, in_memory=False) for file in files[:2]}
-            ja.align(few, metrics=names)
+            ja.align(dict(list(models.items())[:2]), **options)
         before = peak_bytes()
-        models = {
-            f"m{i:02d}": ja.read_embeddings(file, in_memory=False) for i, file in enumerate(files)
-        }
         found: dict = {}
-        spent = seconds(
-            lambda: found.update(
-                a=ja.align(models, metrics=names, workdir=f"{folder}/w", progress=True)
-            )
-        )
-    settings = {"n": n, "d": d, "models": m}
+
+        def run() -> None:
+            found["a"] = ja.align(models, **options, workdir=Path(folder) / "w", progress=True)
+
+        spent = seconds(run)
+    settings = {"n": n, "d": d, "models": m, "k": _SUITE_K.value or "defaults"}
     stages = found["a"].diagnostics["seconds"]
+    peak = (peak_bytes() - before) / 2**30
     return [
         {"part": "suite", "what": f"{len(names)} metrics, all pairs", **settings}
-        | {"seconds": spent, "peak_added_gib": (peak_bytes() - before) / 2**30},
+        | {"seconds": spent, "peak_added_gib": peak, "budget": _BUDGET.value},
         *({"part": "suite", "what": stage, "seconds": value} for stage, value in stages.items()),
     ]
+
+
+def _store(path: Path, values: np.ndarray) -> Path:
+    card = ja.ModelCard(id=path.name, name=path.name, family="", modality="", pretrained=True)
+    ids = [str(i) for i in range(len(values))]
+    store = create_store(path, ids=ids, width=values.shape[1], card=card, info={}, chunk_rows=4096)
+    for start, stop in store.pending():
+        store.write(start, values[start:stop])
+    return path
 
 
 _RUN = {"search": search, "graphs": graphs, "grams": grams, "ranks": ranks, "suite": suite}

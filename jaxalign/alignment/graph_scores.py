@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxalign.alignment.plan import MAX_GRAPH_K, GraphSettings, MetricPlan
+from jaxalign.alignment.plan import EDGE_BYTES, MAX_GRAPH_K, GraphSettings, MetricPlan
 from jaxalign.alignment.resume import content_key
 from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs, covering, pairs, pick
 from jaxalign.metrics._definition import GraphMetric
@@ -61,7 +61,7 @@ def _listed(
         terms[metric.id], missing = state.stored(metric.id, keys[metric.id])
         for pair in missing:
             wanted[pair].append(metric)
-    size = max(1, state.memory_budget // (2 * 2 * _graph_bytes(state.n, k)))
+    size = max(1, state.memory_budget // (2 * _graph_bytes(state.n, k)))
     with Progress(
         f"graph metrics, k = {k}", total=len(wanted), unit="pairs", enabled=state.progress
     ) as shown:
@@ -92,7 +92,8 @@ def _listed(
 
 
 def _graph_bytes(n: int, k: int) -> int:
-    return n * (k * 10 + 8)  # int32 ids, int16 reverse, float32 values; float64 means
+    """Of one graph as it is read, and stacked without its scores beside that."""
+    return n * (k * (EDGE_BYTES + 10) + 16)
 
 
 def _between(state: State, first: Sequence[int], second: Sequence[int]) -> set[Pair]:

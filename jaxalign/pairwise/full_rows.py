@@ -58,7 +58,7 @@ class FullRows:
     def keys(self, start: int, stop: int) -> Int64[Array, "t n"]:
         """Sortable comparison of rows `start:stop` with all; excluded columns come last.
 
-        Must be called under `jax.enable_x64(True)`; the result is computed asynchronously.
+        Must be called under `jax.enable_x64(True)`.
         """
         mine = jnp.asarray(self._centered(start, stop))
         products = [_products(mine, block) for block in self._columns()]
@@ -76,7 +76,7 @@ class FullRows:
         for start in range(0, self.n, _COLUMNS):
             yield jnp.asarray(self._centered(start, min(start + _COLUMNS, self.n)))
 
-    def leading(self, keys: Int64[np.ndarray, " c"]) -> Float64[np.ndarray, " c"]:
+    def leading(self, keys: Int64[np.ndarray, "*c"]) -> Float64[np.ndarray, "*c"]:
         """Values v of the given keys, to their leading bits."""
         return (keys & ~self.low).view(np.float64)
 
@@ -90,6 +90,33 @@ class FullRows:
         margin = leading[1:] * self.relative_margin
         margin += self.values.intercept[row]
         return np.diff(leading) <= margins * margin
+
+    def unclear_at(
+        self,
+        first: int,
+        keys: Int64[np.ndarray, "t n"],
+        places: Int64[np.ndarray, "t c"],
+    ) -> Bool[np.ndarray, " t"]:
+        """Rows in which the order beside some of the given places may not be the exact one.
+
+        Args:
+          first: number of the first row.
+          keys: sorted keys of consecutive rows; the last one is the row itself.
+          places: places of other rows.
+        """
+        if self.values.exact:
+            return np.zeros(len(keys), bool)
+        slope, last = self.relative_margin, keys.shape[1] - 2
+        intercept = self.values.intercept[first : first + len(keys), None]
+        unclear = np.zeros(len(keys), bool)
+        for low in (places - 1, places):
+            inside = (low >= 0) & (low < last)
+            low = np.where(inside, low, 0)
+            left, right = (
+                self.leading(np.take_along_axis(keys, at, axis=1)) for at in (low, low + 1)
+            )
+            unclear |= (inside & (right - left <= right * slope + intercept)).any(axis=1)
+        return unclear
 
     @property
     def relative_margin(self) -> np.float64:

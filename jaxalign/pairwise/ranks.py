@@ -22,8 +22,10 @@ from jaxalign.pairwise.full_rows import FullRows, column_mask, full_rows
 from jaxalign.pairwise.neighbors import check_tile_size
 from jaxalign.progress import Progress
 
+_SORTED_ROWS = 16  # rows that a thread sorts at once: they stay in its cache
+_FEW = 16  # columns a listed id, from which on looking it up beats placing every column
 _BUDGET = 2**30  # bytes, where the caller names none
-_MOST_ROWS = 256  # query rows of a tile; more does not speed up the product
+_MOST_ROWS = 512  # query rows of a tile; more does not speed up the product
 _ENTRY_BYTES = 40  # per entry of a tile: two products and two sets of keys in flight
 
 
@@ -147,16 +149,21 @@ def _sweep(
     starts = range(0, n, size)
     # All tiles have one shape: the last one overlaps its predecessor.
     begins = [min(start, n - size) for start in starts]
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), ThreadPoolExecutor(1) as pool:
         full = full_rows(model, euclidean=True, resident=resident)
-        ahead = full.keys(begins[0], begins[0] + size)
+        ahead = pool.submit(_keys, full, begins[0], size)
         for place, start in enumerate(starts):
-            keys, begin = ahead, begins[place]
+            keys, begin = ahead.result(), begins[place]
             if place + 1 < len(starts):  # the next product runs while this tile is sorted
-                ahead = full.keys(begins[place + 1], begins[place + 1] + size)
+                ahead = pool.submit(_keys, full, begins[place + 1], size)
             ids = np.stack([part[begin : begin + size] for part in neighbors])
             ranks = ranks_of(full, begin, keys, ids)
             consume(start, begin + size, ranks[:, start - begin :])
+
+
+def _keys(full: FullRows, start: int, size: int) -> Int64[Array, "t n"]:
+    with jax.enable_x64(True):  # inside the thread: the setting belongs to a thread
+        return full.keys(start, start + size).block_until_ready()
 
 
 def host_ranks(
@@ -178,19 +185,35 @@ def host_ranks(
       interpreter lock, so all cores sort.
     """
     keys, ranks = np.asarray(keys), np.empty(ids.shape, np.int32)
-    places = np.arange(1, full.n, dtype=np.int32)
-
-    def fill(rows: range) -> None:
-        rank_of = np.zeros(full.n, np.int32)
-        for row in rows:
-            rank_of[full.order(first + row, keys[row])] = places
-            ranks[:, row] = rank_of[ids[:, row]]
-
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(fill, (range(w, len(keys), workers) for w in range(workers))):
+    few = ids.shape[0] * ids.shape[2] * _FEW <= full.n
+    fill = _fill_few if few else _fill_all
+    starts = range(0, len(keys), _SORTED_ROWS)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        parts = (range(start, min(start + _SORTED_ROWS, len(keys))) for start in starts)
+        for _ in pool.map(lambda rows: fill(full, first, keys, ids, ranks, rows), parts):
             pass
     return ranks
+
+
+def _fill_all(full: FullRows, first: int, keys, ids, ranks, rows: Sequence[int]) -> None:
+    """Ranks of any number of ids, from the whole order of each row."""
+    places, rank_of = np.arange(1, full.n, dtype=np.int32), np.zeros(full.n, np.int32)
+    for row in rows:
+        rank_of[full.order(first + row, keys[row])] = places
+        ranks[:, row] = rank_of[ids[:, row]]
+
+
+def _fill_few(full: FullRows, first: int, keys, ids, ranks, rows: range) -> None:
+    """Ranks of few ids: their places among the sorted keys, where the order there is clear."""
+    part = keys[rows.start : rows.stop]
+    listed = ids[:, rows.start : rows.stop].transpose(1, 0, 2).reshape(len(part), -1)
+    wanted = np.take_along_axis(part, listed.astype(np.int64), axis=1)
+    part = np.sort(part, axis=1)
+    places = np.stack([np.searchsorted(*pair) for pair in zip(part, wanted, strict=True)])
+    found = (places + 1).astype(np.int32).reshape(len(part), ids.shape[0], ids.shape[2])
+    ranks[:, rows.start : rows.stop] = found.transpose(1, 0, 2)
+    unclear = full.unclear_at(first + rows.start, part, places)
+    _fill_all(full, first, keys, ids, ranks, (rows.start + np.flatnonzero(unclear)).tolist())
 
 
 def device_ranks(
