@@ -78,6 +78,15 @@ def test_the_device_path_gives_the_same_ranks(rng):
         np.testing.assert_array_equal(found[0][0, :, 0], 1, err_msg=name)
 
 
+def test_looking_up_few_ids_and_placing_all_columns_give_the_same_ranks(rng, monkeypatch):
+    data = hostile(rng)
+    models, ids = [model_rows(x, "none") for x in data.values()], graphs(list(data.values()))
+    monkeypatch.setattr(ranks, "_FEW", 0)
+    looked_up = rank_sums(models, ids, tile_size=TILE)
+    monkeypatch.setattr(ranks, "_FEW", N)
+    np.testing.assert_array_equal(looked_up, rank_sums(models, ids, tile_size=TILE))
+
+
 def test_wide_and_short_data(rng):
     for n, d in ((2, 1), (20, 300)):
         x, y = (rng.normal(size=(n, d)).astype(np.float32) for _ in range(2))
@@ -106,7 +115,7 @@ def test_only_pairs_of_new_models_are_counted(rng, monkeypatch):
     monkeypatch.setattr(
         ranks, "host_ranks", lambda *args: ranked.append(len(args[3])) or count(*args)
     )
-    part = rank_sums(models, ids, new=[2])
+    part = rank_sums(models, ids, new=[2], tile_size=256)
     np.testing.assert_array_equal(part[2], whole[2])
     np.testing.assert_array_equal(part[:, 2], whole[:, 2])
     assert np.isnan(part[[0, 0, 1, 3], [0, 1, 3, 0]]).all()
