@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from measuring import (
     alternating,
     gemm_rate,
@@ -203,7 +203,10 @@ def main(argv: Sequence[str]) -> None:
     unknown = set(_PARTS.value) - set(_RUN)
     if len(argv) > 1 or unknown:
         raise app.UsageError(f"unexpected {argv[1:]} {sorted(unknown)}; parts: {list(_RUN)}")
-    rows = [row for part in _PARTS.value for row in _RUN[part]()]
+    rows = []
+    for part in _PARTS.value:
+        rows += _RUN[part]()
+        logging.info("%s", rows[-1])
     report("Throughput of the metrics engine", rows, _OUTPUT.value)
 
 

@@ -66,14 +66,16 @@ def pair_rows() -> list[dict]:
 
     models = synthetic_models(_MODELS.value, _PAIR_N.value, _D.value)
     x, y = list(models.values())[:2]
-    small = x[:64].astype(np.float64)
+    # In float32 the package would hold an array [n, n, d].
+    wide = x.astype(np.float64), y.astype(np.float64)
+    small = wide[0][:64]
     dcor.u_distance_correlation_sqr(small, small)
     k = _K.value
     public = {
         "mutual_knn": lambda: mutual_knn(x, y, k),
         "cknna:platonic": lambda: cknna(x, y, k),
         "cka": lambda: cka(x, y),
-        "dcor": lambda: dcor.u_distance_correlation_sqr(x, y),
+        "dcor": lambda: dcor.u_distance_correlation_sqr(*wide),
         "information_imbalance": lambda: information_imbalance(x, y),
     }
     one = {name: seconds(work) for name, work in public.items()}

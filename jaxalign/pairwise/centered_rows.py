@@ -16,6 +16,7 @@ from jaxtyping import Float, Float64, Int
 
 from jaxalign.embeddings.sources import ModelRows
 
+_MEDIAN_ROWS = 256  # sampled rows compared at once
 _READ = 4096  # rows read at once by the survey: part of the definition of the column means
 _SAMPLE = 2000  # rows whose median distance is the bandwidth of a Gaussian kernel
 
@@ -91,12 +92,17 @@ def median_distance(sample: Float64[np.ndarray, "s d"]) -> float:
         return 0.0
     squares = np.square(sample).sum(axis=1)
     bound = 2.0**-53 * (8 + 4 * math.sqrt(sample.shape[1]))
-    squared = []
-    for i in range(len(sample) - 1):
-        total = squares[i] + squares[i + 1 :]
-        row = total - 2 * (sample[i + 1 :] @ sample[i])
-        squared.append(np.where(row > bound * total, row, 0.0))
-    return float(np.median(np.sqrt(np.concatenate(squared))))
+    upper = []
+    for start in range(0, len(sample), _MEDIAN_ROWS):
+        rows = slice(start, start + _MEDIAN_ROWS)
+        total = squares[rows, None] + squares[None, start:]
+        squared = total - 2 * (sample[rows] @ sample[start:].T)
+        squared[squared <= bound * total] = 0.0
+        upper.append(squared[np.triu_indices(*squared.shape[:1], 1, squared.shape[1])])
+    found = np.concatenate(upper)
+    # The middle one, or two: selected before any root is taken.
+    middle = np.unique([(len(found) - 1) // 2, len(found) // 2])
+    return float(np.sqrt(np.partition(found, middle)[middle]).mean())
 
 
 def _centered(
