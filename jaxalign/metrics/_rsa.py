@@ -38,7 +38,7 @@ RSA_SPEARMAN = PairRankMetric(
     title="RSA (Spearman)",
     definition=(
         "Spearman correlation of the Euclidean distances of the two models: exact over all "
-        "n(n−1)/2 pairs of structures where they fit into memory, else over a seeded sample."
+        "n(n−1)/2 pairs of structures up to n = 2,048, else over a seeded sample."
     ),
     least_n=3,
     low=-1.0,
@@ -71,7 +71,8 @@ def rsa(
       y: `[n, dy]` embeddings of the same structures in the same order.
       correlation: `"pearson"` (exact, streamed) or `"spearman"`.
       normalize: `"none"` (None means this default), `"l2"`, `"max_abs_row"` or `"standardize"`.
-      pairs: Spearman only: row pairs to sample; None means all, where they fit into the budget.
+      pairs: Spearman only: row pairs to sample; None means all up to n = 2,048 (as far as they fit
+        into the budget), else 2¹⁸.
       seed: Spearman only: of the sample.
       memory_budget: Spearman only: bytes for distances and ranks, 1 GiB where None.
 

@@ -18,6 +18,8 @@ from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.centered_rows import check_lengths
 from jaxalign.progress import Progress
 
+_EXACT = 2**21  # most pairs that are all compared: a model then takes seconds
+_SAMPLED = 2**18  # pairs of a sample: its standard error is about 0.002
 _PARTS = 20  # parts of a sample whose scatter gives the standard error
 _ELEMENTS = 2**22  # numbers of one gathered block of differences
 
@@ -34,8 +36,8 @@ def spearman_terms(
 
     Args:
       models: rows of M models over the same structures.
-      pairs: row pairs to sample without replacement; None means all n(n−1)/2 where their ranks fit
-        into the budget, else as many as fit.
+      pairs: row pairs to sample without replacement; None means all n(n−1)/2 where there are at most
+        2²¹ (n ≤ 2,048) and their ranks fit into the budget, else 2¹⁸, or as many as fit.
       seed: of the sample.
       memory_budget: bytes for ranks of all models, 1 GiB where None; the rows of one model come on
         top.
@@ -57,7 +59,9 @@ def spearman_terms(
     every = n * (n - 1) // 2
     # Ranks of all models, and the pairs, distances and sorting order of the one in hand.
     most = max(2 * _PARTS, (memory_budget or 2**30) // (8 * (m + 6)))
-    count = min(every, most if pairs is None else pairs)
+    if pairs is None:
+        pairs = min(every if every <= _EXACT else _SAMPLED, most)
+    count = min(every, pairs)
     exact = count == every
     if not exact and count < 2 * _PARTS:
         raise ValueError(f"pairs must be at least {2 * _PARTS}: got {pairs!r}")
