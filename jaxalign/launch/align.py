@@ -39,11 +39,11 @@ _METRICS = flags.DEFINE_list(
 _K = flags.DEFINE_list(
     "k", None, "Neighbors per structure, one number or several; default: each metric's own."
 )
-_NORMALIZE = flags.DEFINE_enum(
-    "normalize", None, NORMALIZATIONS, "Row normalization; default: each metric's own."
+_NORMALIZE = flags.DEFINE_string(
+    "normalize", None, f"Rows: {', '.join(NORMALIZATIONS)}; default: each metric's own."
 )
-_SIMILARITY = flags.DEFINE_enum(
-    "similarity", None, SIMILARITIES, "Ordering of neighbors in graph metrics; default: cosine."
+_SIMILARITY = flags.DEFINE_string(
+    "similarity", None, f"Order of neighbors: {', '.join(SIMILARITIES)}; default: cosine."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the random subsets that some metrics draw.")
 _BUDGET = flags.DEFINE_string(

@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> None:
         "metrics": tuple(config.metrics),
         "k": config.k,
         "normalize": config.normalize,
-        "similarity": config.similarity,
+        "similarity": config.get("similarity"),
     }
     plan_metrics(**settings, n=len(structures))
     progress = _PROGRESS.value and is_primary_process()
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> None:
         **settings,
         seed=config.dataset.seed,
         tile_size=config.tile_size,
-        memory_budget=config.memory_budget,
+        memory_budget=config.get("memory_budget"),
         workdir=workdir,
         progress=progress,
     )

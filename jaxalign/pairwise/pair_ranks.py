@@ -36,8 +36,8 @@ def spearman_terms(
 
     Args:
       models: rows of M models over the same structures.
-      pairs: row pairs to sample without replacement; None means all n(n−1)/2 where there are at most
-        2²¹ (n ≤ 2,048) and their ranks fit into the budget, else 2¹⁸, or as many as fit.
+      pairs: row pairs to sample without replacement; None means all n(n−1)/2 where there are at
+        most 2²¹ (n ≤ 2,048) and their ranks fit into the budget, else 2¹⁸, or as many as fit.
       seed: of the sample.
       memory_budget: bytes for ranks of all models, 1 GiB where None; the rows of one model come on
         top.

@@ -172,3 +172,21 @@ def test_models_are_listed_as_json():
     assert by_id["gaussian-noise"]["fetched"] is True
     card = json.loads(jaxalign("models", "show", "ani-1x-0").stdout)
     assert card["licence"] == "MIT"
+
+
+def test_all_metrics_several_k_and_a_memory_budget(arrays, tmp_path):
+    workdir = tmp_path / "w"
+    flags = ("--metrics=mutual_knn,dcor,id:twonn", "--k=5,10", "--memory_budget=64MiB")
+    done = jaxalign("align", f"--embeddings={arrays}", f"--workdir={workdir}", *flags)
+    assert "mutual_knn, n=90, k=5:" in done.stdout
+    assert "id:twonn, n=90:" in done.stdout
+    for flag, message in (
+        ("--k=five", "--k must be whole numbers separated by commas: got ['five']"),
+        ("--memory_budget=much", "not an amount of memory: 'much'"),
+        ("--similarity=dot", "unknown similarity 'dot'"),
+    ):
+        failed = jaxalign(
+            "align", f"--embeddings={arrays}", f"--workdir={tmp_path / 'v'}", flag, code=1
+        )
+        assert failed.stderr.startswith("error: ")
+        assert message in failed.stderr
