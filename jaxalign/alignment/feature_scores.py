@@ -120,8 +120,7 @@ def _with_cross(state: State, normalize: str, metric: FeatureMetric, scheduled):
         numbers = [(place[a], place[b]) for a, b in batch]
         used = sorted({i for pair in numbers for i in pair})
         inside = [(used.index(i), used.index(j)) for i, j in numbers]
-        state.work.sweeps += 1
-        state.work.accumulated += len(inside)
+        state.count_sweep(len(inside))
         yield from zip(batch, metric.crosses([rows[i] for i in used], inside), strict=True)
 
 

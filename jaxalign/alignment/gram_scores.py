@@ -60,8 +60,7 @@ def _terms(state: State, normalize: str, kernels: Sequence[str]) -> dict[str, di
             memory_budget=state.memory_budget,
             progress=state.label("tiles of all models"),
         )
-        state.work.sweeps += 1
-        state.work.accumulated += len(new) * len(state.usable)
+        state.count_sweep(len(new) * len(state.usable))
         for kernel in group:
             values = np.stack([getattr(found[kernel], field) for field in _FIELDS], axis=-1)
             fresh = pick(values, new, state.names, absent[kernel])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -61,34 +61,39 @@ def _listed(
         terms[metric.id], missing = state.stored(metric.id, keys[metric.id])
         for pair in missing:
             wanted[pair].append(metric)
-    size = max(1, state.memory_budget // (2 * _graph_bytes(state.n, k)))
     with Progress(
         f"graph metrics, k = {k}", total=len(wanted), unit="pairs", enabled=state.progress
     ) as shown:
-        for first, second in block_pairs(len(state.usable), size) if wanted else ():
-            members = sorted({*first, *second})
-            inside = _between(state, first, second)
-            part = {pair: wanted[pair] for pair in inside if pair in wanted}
-            if not part:
-                continue
-            stacked = stack_graphs([state.graph(state.usable[i], settings, k) for i in members])
-            place = {state.names[i]: row for row, i in enumerate(members)}
-            for group, found in _by_metrics(part):
-                for start in range(0, len(found), _PAIRS):
-                    some = found[start : start + _PAIRS]
-                    values = _compute(stacked, place, some, group)
-                    for metric, column in zip(group, values.T, strict=True):
-                        fresh = dict(zip(some, column.tolist(), strict=True))
-                        terms[metric.id] |= fresh
-                        state.values.update(
-                            metric.id,
-                            {keys[metric.id][pair]: v for pair, v in fresh.items()},
-                            last=False,
-                        )
-                    shown.advance(len(some))
+        for metric_ids, found, values in _computed(state, settings, k, wanted):
+            for name, column in zip(metric_ids, values.T, strict=True):
+                fresh = dict(zip(found, column.tolist(), strict=True))
+                terms[name] |= fresh
+                stored = {keys[name][pair]: value for pair, value in fresh.items()}
+                state.values.update(name, stored, last=False)
+            shown.advance(len(found))
     for metric in metrics:
         state.values.update(metric.id, {})
     return terms
+
+
+def _computed(
+    state: State, settings: GraphSettings, k: int, wanted: dict[Pair, list[GraphMetric]]
+) -> Iterator[tuple[list[str], list[Pair], np.ndarray]]:
+    """Metric ids, some pairs, their terms `[pairs, metrics]`: until all that is wanted is there."""
+    size = max(1, state.memory_budget // (2 * _graph_bytes(state.n, k)))
+    for first, second in block_pairs(len(state.usable), size) if wanted else ():
+        inside = _between(state, first, second)
+        part = {pair: wanted[pair] for pair in inside if pair in wanted}
+        if not part:
+            continue
+        members = sorted({*first, *second})
+        stacked = stack_graphs([state.graph(state.usable[i], settings, k) for i in members])
+        place = {state.names[i]: row for row, i in enumerate(members)}
+        for metrics, found in _by_metrics(part):
+            for start in range(0, len(found), _PAIRS):
+                some = found[start : start + _PAIRS]
+                values = _compute(stacked, place, some, metrics)
+                yield [metric.id for metric in metrics], some, values
 
 
 def _graph_bytes(n: int, k: int) -> int:
@@ -148,8 +153,7 @@ def _masked(state: State, groups: dict[tuple, list[MetricPlan]]) -> dict[tuple, 
             memory_budget=state.memory_budget,
             progress=state.label("graph metrics of large k"),
         )
-        state.work.sweeps += 1
-        state.work.accumulated += len(new) * len(state.usable)
+        state.count_sweep(len(new) * len(state.usable))
         for key in mine:
             for metric, stored in keys[key].items():
                 values = getattr(found[key[2]], metric.beyond)

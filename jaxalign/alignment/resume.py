@@ -84,6 +84,7 @@ class ValueCache:
         self._folder = folder
         self._values: dict[str, dict[str, Any]] = {}
         self._saved: dict[str, float] = {}
+        self._unsaved: set[str] = set()
 
     def get(self, kind: str, key: str) -> Any:
         """A stored value, or None."""
@@ -100,11 +101,14 @@ class ValueCache:
         """
         known = self._of(kind)
         known.update(values)
+        if values:
+            self._unsaved.add(kind)
         now = time.monotonic()
         due = last or now - self._saved.get(kind, now - _SAVE_EVERY) >= _SAVE_EVERY
-        if due and self._folder is not None:
+        if due and kind in self._unsaved and self._folder is not None:
             write_json(self._folder / f"{_file_name(kind)}.json", known)
             self._saved[kind] = now
+            self._unsaved.discard(kind)
 
     def _of(self, kind: str) -> dict[str, Any]:
         if kind not in self._values:

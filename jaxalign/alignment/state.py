@@ -143,12 +143,8 @@ class State:
         key = self.rows_key(model, normalize)
         found = self.values.get("rows", key)
         if found is None:
-            rows = self.rows(model, normalize).load()
-            found = row_diagnostics(rows) | {
-                "n": len(rows),
-                "width": rows.shape[1],
-                "dtype": str(model.rows.dtype),
-            }
+            found = row_diagnostics(self.rows(model, normalize).load())
+            found |= {"dtype": str(model.rows.dtype)}
             self.values.update("rows", {key: found})
         seen[normalize] = found
 
@@ -159,6 +155,11 @@ class State:
         self.work.pairs_computed += len(keys) - len(finished)
         self.work.pairs_reused += len(finished)
         return finished, [pair for pair in keys if pair not in finished]
+
+    def count_sweep(self, accumulated: int) -> None:
+        """Counts a pass over the tiles of all models, and the pairs of models that it summed."""
+        self.work.sweeps += 1
+        self.work.accumulated += accumulated
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -130,16 +130,15 @@ def saturation_warning(n: int, rank_a: int, rank_b: int) -> str:
 
 
 def _pair(metric: FeatureMetric, x, y, normalize: str | None, threshold: float = 1.0) -> Score:
-    def used(model: Factors) -> int:
-        return kept_directions(model, threshold)
-
     return feature_score(
         metric,
         x,
         y,
         normalize=normalize,
-        describe=lambda model: {"rank": model.rank, "directions": used(model)},
-        warn=lambda a, b, n: saturation_warning(n, used(a), used(b)),
+        describe=lambda model: {
+            "rank": model.rank,
+            "directions": kept_directions(model, threshold),
+        },
     )
 
 
@@ -207,7 +206,7 @@ def svcca(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must lie in (0, 1]: got threshold={threshold}")
-    metric = dataclasses.replace(SVCCA, term=svcca_term(threshold))
+    metric = dataclasses.replace(SVCCA, term=svcca_term(threshold), warning=_saturation(threshold))
     score = _pair(metric, x, y, normalize, threshold)
     return dataclasses.replace(score, diagnostics={**score.diagnostics, "threshold": threshold})
 

@@ -20,7 +20,6 @@ def feature_score(
     normalize: str | None,
     seed: int = 0,
     describe: Callable[[Any], dict] = lambda _: {},
-    warn: Callable[[Any, Any, int], str] = lambda *_: "",
 ) -> Score:
     """Score of one pair of arrays; checks first, then the path that the engine takes too.
 
@@ -31,7 +30,6 @@ def feature_score(
       normalize: row normalization; None means the metric's default.
       seed: of the metric's random choices.
       describe: statistics → what they tell about one side.
-      warn: (statistics of x, statistics of y, n) → a warning that travels with the score, or "".
 
     Returns:
       Score with diagnostics.
@@ -45,11 +43,11 @@ def feature_score(
     for name, side in (("x", x), ("y", y)):
         rows = model_rows(side, normalize).load()
         statistics.append(metric.statistics(rows, seed))
-        sides[name] = row_diagnostics(rows) | {"width": side.shape[1], "dtype": str(side.dtype)}
+        sides[name] = row_diagnostics(rows) | {"dtype": str(side.dtype)}
         sides[name] |= describe(statistics[-1])
     cross = metric.cross(*statistics) if metric.cross else None
     value, reason = metric.term(*statistics, cross)
-    warning = "" if reason else warn(*statistics, len(x))
+    warning = "" if reason or metric.warning is None else metric.warning(*statistics)
     diagnostics = {
         "n": len(x),
         "normalization": normalize,

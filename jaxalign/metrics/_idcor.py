@@ -181,7 +181,7 @@ def _significance(observed: float, null: Float64[np.ndarray, " permutations"]) -
 
 
 def _describe(x: np.ndarray, side: NearestTwo) -> dict[str, Any]:
-    return row_diagnostics(side.rows) | {"width": x.shape[1], "dtype": str(x.dtype)}
+    return row_diagnostics(side.rows) | {"dtype": str(x.dtype)}
 
 
 def _check_permutations(permutations: int) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from jaxtyping import Float64
 
-from jaxalign.embeddings.sources import model_rows
-from jaxalign.metrics._checks import check_pair
 from jaxalign.metrics._definition import Outcome, RankMetric
-from jaxalign.metrics._pair import degenerate
-from jaxalign.pairwise.diagnostics import row_diagnostics
+from jaxalign.metrics._sides import finish, pair_sides
 from jaxalign.pairwise.neighbors import neighbors
 from jaxalign.pairwise.ranks import rank_rows
 from jaxalign.types import MatrixLike, Score
@@ -96,26 +91,14 @@ def information_imbalance(
       is NaN, with a reason.
     """
     metric = INFORMATION_IMBALANCE
-    x, y = check_pair(metric, x, y, k=k)
-    normalize = normalize or metric.default_normalize
-    first, second = model_rows(x, normalize), model_rows(y, normalize)
-    found = neighbors(first.load(), k=k, similarity=metric.similarity)
-    sums = rank_rows(found.indices, second)
-    value, reason = metric.score(float(sums.sum()), len(x), k)
-    sides = {}
-    for name, side, rows in (("x", x, first), ("y", y, second)):
-        sides[name] = row_diagnostics(rows.load())
-        sides[name] |= {"width": side.shape[1], "dtype": str(side.dtype)}
-        if blocked := degenerate(sides[name] | {"n": len(x)}):
-            value, reason = math.nan, f"{name}: {blocked}"
-    sides["x"] |= dict(found.diagnostics)
-    diagnostics = {
-        "n": len(x),
+    a, b, normalize = pair_sides(metric, x, y, normalize, k=k)
+    found = neighbors(a.rows.load(), k=k, similarity=metric.similarity)
+    sums, n = rank_rows(found.indices, b.rows), a.rows.n
+    a.diagnostics.update(found.diagnostics)
+    facts = {
         "k": k,
         "normalization": normalize,
-        "variant": metric.variant,
         "precision": "exact ranks, float64 decides",
-        "least_value": attained_minimum(len(x), k),
-        **sides,
+        "least_value": attained_minimum(n, k),
     }
-    return Score(value, metric.id, diagnostics | ({"reason": reason} if reason else {}))
+    return finish(metric, metric.score(float(sums.sum()), n, k), (a, b), facts)

@@ -167,6 +167,6 @@ def _distances(x: np.ndarray, k: int, normalize: str) -> tuple[np.ndarray, dict]
     # One power of two for all rows keeps the distances within float32; float64 holds them unscaled.
     scaled, exponent = unit_scale(rows)
     found = neighbors(scaled, k=k, similarity="euclidean")
-    diagnostics = row_diagnostics(rows) | {"width": x.shape[1], "dtype": str(x.dtype)}
+    diagnostics = row_diagnostics(rows) | {"dtype": str(x.dtype)}
     distances = np.ldexp(found.scores.astype(np.float64), exponent)
     return distances, diagnostics | dict(found.diagnostics)

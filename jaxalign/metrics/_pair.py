@@ -53,7 +53,7 @@ def model_graph(
         values, k=k, similarity=similarity, groups=groups, tile_size=tile_size, progress=progress
     )
     diagnostics = row_diagnostics(values) | _hubness(found.indices) | dict(found.diagnostics)
-    diagnostics |= {"width": rows.d} | ({"scale_exponent": exponent} if exponent else {})
+    diagnostics |= {"scale_exponent": exponent} if exponent else {}
     return graph_statistics(values, found.indices, found.scores), diagnostics
 
 

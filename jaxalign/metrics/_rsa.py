@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from jaxalign.metrics._definition import GramMetric, Outcome, PairRankMetric
-from jaxalign.metrics._gram_pair import finish, gram_pair_score, pair_sides, ratio_score
+from jaxalign.metrics._gram_pair import gram_pair_score, ratio_score
+from jaxalign.metrics._sides import finish, pair_sides
 from jaxalign.pairwise.pair_ranks import spearman_terms
 from jaxalign.types import MatrixLike, Score
 

@@ -9,18 +9,20 @@ from jaxalign.pairwise.duplicates import distinct_rows
 
 
 def row_diagnostics(rows: Float32[np.ndarray, "n d"]) -> dict[str, int]:
-    """Counts zero rows and exact duplicates (bit-equal rows; −0 counts as 0).
+    """Shape, zero rows and exact duplicates (bit-equal rows; −0 counts as 0).
 
     Args:
       rows: stored rows, after normalization.
 
     Returns:
-      `zero_rows`; `duplicate_groups`, the number of values that occur more than once; and
-      `duplicate_rows`, the number of rows that have at least one equal.
+      `n`, `width`, `zero_rows`; `duplicate_groups`, the number of values that occur more than once;
+      and `duplicate_rows`, the number of rows that have at least one equal.
     """
     counts = np.diff(distinct_rows(rows).starts)
     repeated = counts[counts > 1]
     return {
+        "n": len(rows),
+        "width": rows.shape[1],
         "zero_rows": int((~rows.any(axis=1)).sum()),
         "duplicate_groups": len(repeated),
         "duplicate_rows": int(repeated.sum()),

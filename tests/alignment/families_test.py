@@ -104,6 +104,14 @@ def test_second_call_computes_nothing(data, everything):
     assert again.diagnostics["estimates"] == everything[0].diagnostics["estimates"]
 
 
+def test_a_call_that_computes_nothing_writes_no_terms(data, everything):
+    _, folder = everything
+    files = {path: path.stat().st_mtime_ns for path in (folder / "alignment" / "terms").iterdir()}
+    ja.align(data, metrics=tuple(METRICS), k=KS, workdir=folder)
+    assert len(files) > 10
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
 def test_one_more_model_costs_its_own_row_and_column(data, everything, monkeypatch, rng):
     result, folder = everything
     seen = {}
