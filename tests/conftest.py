@@ -4,7 +4,7 @@ import jax
 import pytest
 
 jax.config.update(
-    "jax_num_cpu_devices", 4
+    "jax_num_cpu_devices", 8
 )  # before first use: the sharded paths run on every laptop
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

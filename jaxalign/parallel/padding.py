@@ -1,0 +1,90 @@
+"""Rows over devices: equal shards, the last ones padded, and back to the rows of this process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Shaped
+
+from jaxalign.parallel.mesh import split
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+    """n rows in equal consecutive shards, one a device; what exceeds n is padding.
+
+    Attributes:
+      n: rows that are not padding.
+      count: number of shards.
+      size: rows of each.
+    """
+
+    n: int
+    count: int
+    size: int
+
+    @property
+    def padded(self) -> int:
+        """Rows with the padding."""
+        return self.count * self.size
+
+    def bounds(self, shard: int) -> tuple[int, int]:
+        """First row of a shard and one past its last, without padding; may be empty."""
+        start = min(shard * self.size, self.n)
+        return start, min(start + self.size, self.n)
+
+    def of_process(self, mesh: Mesh) -> tuple[int, int]:
+        """Rows that the devices of this process hold: they follow each other."""
+        devices = mesh.devices.ravel().tolist()
+        mine = [s for s, d in enumerate(devices) if d.process_index == jax.process_index()]
+        return self.bounds(mine[0])[0], self.bounds(mine[-1])[1]
+
+
+def row_shards(n: int, mesh: Mesh, *, multiple: int = 1) -> Shards:
+    """Shards of n rows over all devices of a mesh; their size is a multiple of the given number."""
+    count = mesh.size
+    size = -(-n // count)
+    return Shards(n, count, -(-size // multiple) * multiple)
+
+
+def place_rows(
+    read: Callable[[int, int], Shaped[np.ndarray, "rows ..."]],
+    shards: Shards,
+    mesh: Mesh,
+    *,
+    fill: float = 0,
+) -> Shaped[Array, "padded ..."]:
+    """One array over all devices; each process reads the rows of its own devices alone.
+
+    Args:
+      read: rows `start:stop`; called for no rows (`start == stop`) too.
+      shards: of the rows.
+      mesh: where they go.
+      fill: of padding rows.
+    """
+    like = read(0, 0)
+
+    def shard(index):
+        first = index[0].start or 0
+        start, stop = shards.bounds(first // shards.size)
+        out = np.full((shards.size, *like.shape[1:]), fill, like.dtype)
+        if stop > start:
+            out[: stop - start] = read(start, stop)
+        return out
+
+    shape = (shards.padded, *like.shape[1:])
+    return jax.make_array_from_callback(shape, split(mesh), shard)
+
+
+def own_rows(array: Shaped[Array, "padded ..."], shards: Shards) -> Shaped[np.ndarray, "rows ..."]:
+    """The rows of an array over all devices that this process holds, without padding."""
+    parts = {}
+    for part in array.addressable_shards:
+        first = part.index[0].start or 0
+        start, stop = shards.bounds(first // shards.size)
+        parts[first] = np.asarray(part.data)[: stop - start]
+    return np.concatenate([parts[first] for first in sorted(parts)])

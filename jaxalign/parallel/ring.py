@@ -1,0 +1,102 @@
+"""Every device meets every shard: blocks travel round a ring, or all are gathered at once.
+
+Inside `jax.shard_map` only. Both ways call the same step on the same blocks in the same order, so
+they give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxalign.parallel.mesh import AXES
+
+Carry = TypeVar("Carry")
+Block = Any  # a pytree of arrays
+# (step, shard that the block is, block, carry) → carry
+Step = Callable[[jax.Array, jax.Array, Block, Carry], Carry]
+
+
+def shard_index(axes: str | tuple[str, ...] = AXES) -> jax.Array:
+    """Number of the shard that this device holds, int32."""
+    return jax.lax.axis_index(axes)
+
+
+def varying(tree: Any, axes: str | tuple[str, ...] = AXES) -> Any:
+    """Marks values that are equal on all devices as ones that will differ: carries of loops."""
+    names = (axes,) if isinstance(axes, str) else axes
+
+    def mark(x):
+        kind = jax.typeof(x)
+        # Named differently before and after jax 0.10.
+        known = kind.vma if hasattr(kind, "vma") else kind.mat.varying
+        missing = tuple(axis for axis in names if axis not in known)
+        return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+    return jax.tree.map(mark, tree)
+
+
+def visit_shards(
+    step: Step,
+    carry: Carry,
+    block: Block,
+    *,
+    gather: bool = False,
+    count: int | None = None,
+    axes: str | tuple[str, ...] = AXES,
+) -> Carry:
+    """Calls `step` with the blocks of shards s, s + 1, … of a device that holds shard s.
+
+    Args:
+      step: takes the number of the step, the number of the shard, its block and the carry.
+      carry: made to vary over devices.
+      block: of this device.
+      gather: hold all blocks at once instead of passing them on.
+      count: blocks to meet, the own one first; None means all.
+      axes: mesh axes over which the shards are split.
+
+    Returns:
+      The last carry.
+
+    Note:
+      In the ring, the exchange of the next block is issued before the step that uses the present
+      one, and depends on nothing of it: the compiler may run both at once.
+    """
+    size = jax.lax.axis_size(axes)
+    count = size if count is None else count
+    own = shard_index(axes)
+    carry = varying(carry, axes)
+
+    def source(number):
+        return ((own + number) % size).astype(jnp.int32)
+
+    if gather:
+        blocks = jax.tree.map(lambda x: jax.lax.all_gather(x, axes), block)
+
+        def pick(number, carry):
+            shard = source(number)
+            present = jax.tree.map(
+                lambda x: jax.lax.dynamic_index_in_dim(x, shard, 0, keepdims=False), blocks
+            )
+            return varying(step(number, shard, present, carry), axes)
+
+        return jax.lax.fori_loop(jnp.int32(0), jnp.int32(count), pick, carry)
+
+    def turn(number, state):
+        carry, present = state
+        following = pass_on(present, 1, axes=axes)
+        return varying(step(number, source(number), present, carry), axes), following
+
+    last = jnp.int32(count - 1)
+    carry, block = jax.lax.fori_loop(jnp.int32(0), last, turn, (carry, varying(block, axes)))
+    return varying(step(last, source(last), block, carry), axes)
+
+
+def pass_on(tree: Any, distance: int, *, axes: str | tuple[str, ...] = AXES) -> Any:
+    """Every device takes what the device `distance` places further holds."""
+    size = jax.lax.axis_size(axes)
+    moves = [((i + distance) % size, i) for i in range(size)]
+    return jax.tree.map(lambda x: jax.lax.ppermute(x, axes, moves), tree)
