@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jaxalign.alignment.align import align as align
 from jaxalign.alignment.results import Alignment
@@ -11,10 +12,13 @@ from jaxalign.alignment.results import load as load
 from jaxalign.embeddings.extract import as_encoder, embed_structures, stored_embeddings
 from jaxalign.embeddings.formats import read_embeddings as read_embeddings
 from jaxalign.embeddings.record import Embeddings as Embeddings
+from jaxalign.embeddings.sources import StoredEmbeddings as StoredEmbeddings
 from jaxalign.guard import require_sound_jax
 from jaxalign.models.card import ModelCard as ModelCard
 from jaxalign.models.registry import load_model, model_entry
 from jaxalign.pairwise.neighbors import neighbors as neighbors
+from jaxalign.parallel.failures import stop_together
+from jaxalign.parallel.mesh import check_mesh
 from jaxalign.structures.datasets import load_dataset as load_dataset
 from jaxalign.structures.readers import read_structures as read_structures
 from jaxalign.structures.structure import Structure as Structure
@@ -33,8 +37,13 @@ def embed(
     store: str | Path | None = None,
     on_error: str = "raise",
     progress: bool = False,
-) -> Embeddings:
+    mesh: Any = None,
+    in_memory: bool = True,
+) -> Embeddings | StoredEmbeddings:
     """Embeds structures with a registered encoder, or with one's own function.
+
+    In a run of several processes all of them call this with the same arguments: each computes and
+    writes its share, and an error of one is raised on all.
 
     Args:
       model: registry id (`jaxalign models list`), or a function from a list of structures to an
@@ -43,21 +52,28 @@ def embed(
       layer: hidden layer by name; None for the card's default.
       pooling: `"mean"`, `"sum"`, `"max"`, `"cls"` or `"cumulants"`; None for the card's default.
       card: facts about one's own function.
-      store: folder for the embeddings; an interrupted call resumes there, and a finished one is
-        read back without fetching or opening weights.
+      store: folder for the embeddings, or its URL (`gs://bucket/path`, `s3://bucket/path`); an
+        interrupted call resumes there, and a finished one is read back without fetching or opening
+        weights.
       on_error: `"raise"`, or `"skip"` structures that the encoder cannot represent (they are listed
         in `info["skipped"]`).
       progress: print progress lines to standard error.
+      mesh: devices that run a network, each its own batches: a `jax.sharding.Mesh`, devices, or
+        text such as `"rows:4"`; None means all that have 512 structures each to do.
+      in_memory: False leaves the rows in `store`, as `StoredEmbeddings` that are read in blocks;
+        otherwise every process holds all of them.
 
     Returns:
       `Embeddings` with values `[n, d]` float32, ids and card.
 
     Raises:
-      ValueError: unknown model, layer or pooling, close matches named.
+      ValueError: unknown model, layer or pooling, close matches named; more devices in `mesh` than
+        structures.
       UnsupportedStructureError: an encoder cannot represent some structures (named).
       ArchiveError: weights can neither be found in the cache nor fetched.
     """
     require_sound_jax()
+    devices = check_mesh(mesh)
     if isinstance(model, str) and store is not None:
         finished = stored_embeddings(
             model_entry(model).card,
@@ -66,10 +82,12 @@ def embed(
             pooling=pooling,
             store_path=store,
             on_error=on_error,
+            in_memory=in_memory,
         )
         if finished is not None:
             return finished
-    encoder = load_model(model) if isinstance(model, str) else as_encoder(model, card=card)
+    with stop_together():
+        encoder = load_model(model) if isinstance(model, str) else as_encoder(model, card=card)
     return embed_structures(
         encoder,
         structures,
@@ -78,6 +96,8 @@ def embed(
         store_path=store,
         on_error=on_error,
         progress=progress,
+        mesh=devices,
+        in_memory=in_memory,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -21,6 +21,8 @@ from jaxalign.alignment.state import State
 from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.neighbors import check_tile_size
+from jaxalign.parallel.mesh import check_mesh, describe_mesh
+from jaxalign.parallel.multihost import require_agreement
 from jaxalign.types import Labels
 from jaxalign.validation import check_bytes
 
@@ -28,7 +30,6 @@ DEFAULT_BUDGET = "2GiB"
 _LATER = {
     "permutations": "permutation nulls",
     "confidence": "confidence intervals",
-    "mesh": "a device mesh",
 }
 
 
@@ -75,7 +76,9 @@ def align(
         model's scores as NaN with a reason and keeps the others.
       seed: of the random subsets that some metrics draw (bandwidth of RBF kernels, half split of
         reconstruction, pairs of Spearman RSA); recorded with the result.
-      mesh: must be None: not available in this version.
+      mesh: devices that work: a `jax.sharding.Mesh` with the axes `rows` and `models`, text such
+        as `"rows:4"`, or devices. None means all devices of all processes; of a single process,
+        as many as get 512 structures each. The result does not depend on it.
       tile_size: query rows per tile; bounds memory, never changes a result.
       memory_budget: bytes that a sweep may hold beside one model's rows, e.g. `"4GiB"`; None means
         2 GiB. Graphs are read as they are needed from the workdir, or without one, when they are
@@ -92,7 +95,8 @@ def align(
       NotImplementedError: an option that this version does not have.
     """
     require_sound_jax()
-    _refuse_later({"permutations": permutations, "confidence": confidence, "mesh": mesh})
+    _refuse_later({"permutations": permutations, "confidence": confidence})
+    mesh = check_mesh(mesh)
     if tile_size is not None:
         check_tile_size(tile_size)
     budget = check_bytes(DEFAULT_BUDGET if memory_budget is None else memory_budget)
@@ -100,6 +104,7 @@ def align(
     if workdir is not None:
         folder = Path(workdir) / FOLDER
         require_writable(folder)
+    _agree(models, metrics=metrics, k=k, normalize=normalize, similarity=similarity, seed=seed)
     inputs = collect_inputs(models, ids=ids, groups=groups, on_nonfinite=on_nonfinite)
     plans = plan_metrics(
         metrics, k=k, normalize=normalize, similarity=similarity, n=len(inputs.ids)
@@ -113,6 +118,7 @@ def align(
         progress=progress,
         keep_graphs=folder is not None or held <= budget,
         seed=seed,
+        mesh=mesh,
     )
     scores = engine.run(state, plans)
     result = Alignment(
@@ -134,6 +140,13 @@ def _refuse_later(options: Mapping[str, Any]) -> None:
                 f"{_LATER[name]} ({name}={value!r}) are not available in this version; "
                 f"leave {name} at its default"
             )
+
+
+def _agree(models: Mapping[Any, Any], **settings: Any) -> None:
+    """All processes of a run must ask for the same, or they would wait for each other forever."""
+    names = list(map(str, models)) if isinstance(models, Mapping) else type(models).__name__
+    facts = {"models": names, **settings, "versions": _versions()}
+    require_agreement(**{name: json.dumps(v, default=str) for name, v in facts.items()})
 
 
 def _versions() -> dict[str, str]:
@@ -184,7 +197,6 @@ def _diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
             m.name: {s.label: state.graph_key(m, s) for s in settings} for m in inputs.models
         },
         "grouped": inputs.groups is not None,
-        "devices": [str(device) for device in jax.local_devices()[:1]],
         "tile_size": state.tile_size,
         "memory_budget": f"{state.memory_budget / 2**20:,.0f} MiB",
         "precision": ", ".join(sorted(set(state.precision.values()))),
@@ -192,7 +204,7 @@ def _diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
         "work": vars(state.work),
         "seconds": state.seconds,
         "versions": _versions(),
-    } | state.facts
+    } | (describe_mesh(state.mesh) | state.facts)
 
 
 def _settings(plans: Sequence[MetricPlan], state: State) -> dict[str, dict[str, Any]]:

@@ -8,12 +8,17 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import jax
+
 from jaxalign.alignment.inputs import ModelInput
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.resume import content_key
 from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs, pairs
 from jaxalign.metrics._definition import FeatureMetric
+from jaxalign.parallel.multihost import exchange_objects, my_share
 from jaxalign.progress import Progress
+
+_PAIRS = 32  # pairs of a process between two exchanges and looks at the clock
 
 
 def feature_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
@@ -62,24 +67,52 @@ def _terms(
         terms[plan], missing = state.stored(plan.metric.id, keys[plan])
         for pair in missing:
             wanted[pair].append(plan)
-    models = {m.name: m for m in state.usable}
     label = ", ".join(plan.metric.id for plan in plans)
     with Progress(label, total=len(wanted), unit="pairs", enabled=state.progress) as shown:
-        statistics = _Statistics(state, normalize, plans[0].metric) if wanted else None
-        scheduled = _schedule(state, wanted, statistics)
-        for (a, b), cross in _with_cross(state, normalize, plans[0].metric, scheduled):
-            sides = statistics.of(models[a]), statistics.of(models[b])
-            for pair, found in _evaluate((a, b), sides, cross, wanted):
-                for plan, (value, reason, warning) in found.items():
-                    # NaN is no JSON number.
-                    entry = [None if math.isnan(value) else float(value), reason, warning]
-                    terms[plan][pair] = entry
-                    fresh = {keys[plan][pair]: entry}
-                    state.values.update(plan.metric.id, fresh, last=False)
-                shown.advance()
+        for found in _portions(state, normalize, plans, wanted) if wanted else ():
+            for a, b, number, entry in found:
+                plan = plans[number]
+                terms[plan][a, b] = entry
+                state.values.update(plan.metric.id, {keys[plan][a, b]: entry}, last=False)
+            shown.advance(len({(a, b) for a, b, *_ in found}))
     for plan in plans:
         state.values.update(plan.metric.id, {})
     return terms
+
+
+def _portions(
+    state: State, normalize: str, plans: Sequence[MetricPlan], wanted
+) -> Iterator[list[tuple[str, str, int, list]]]:
+    """Some finished terms after the other: model a, model b, number of the plan, entry.
+
+    Processes divide the pairs of a portion among them, unless one sweep, which they make together,
+    gives the products of many pairs.
+    """
+    metric = plans[0].metric
+    statistics = _Statistics(state, normalize, metric)
+    scheduled = _schedule(state, wanted, statistics)
+    if metric.crosses is None:
+        for batch in _batches(scheduled, _PAIRS * jax.process_count()):
+            mine = [(pair, None) for pair in my_share(batch)]
+            found = exchange_objects(_entries(state, plans, wanted, statistics, mine))
+            yield [entry for part in found for entry in part]
+    else:
+        for batch in _with_crosses(state, normalize, metric, scheduled):
+            yield _entries(state, plans, wanted, statistics, batch)
+
+
+def _entries(state: State, plans, wanted, statistics: _Statistics, batch) -> list[tuple]:
+    models = {m.name: m for m in state.usable}
+    number = {plan: i for i, plan in enumerate(plans)}
+    entries = []
+    for (a, b), cross in batch:
+        sides = statistics.of(models[a]), statistics.of(models[b])
+        for pair, found in _evaluate((a, b), sides, cross, wanted):
+            for plan, (value, reason, warning) in found.items():
+                # NaN is no JSON number.
+                entry = [None if math.isnan(value) else float(value), reason, warning]
+                entries.append((*pair, number[plan], entry))
+    return entries
 
 
 def _keys(state: State, normalize: str, metric: FeatureMetric) -> dict[Pair, str]:
@@ -94,10 +127,8 @@ def _keys(state: State, normalize: str, metric: FeatureMetric) -> dict[Pair, str
     }
 
 
-def _schedule(state: State, wanted, statistics: _Statistics | None):
+def _schedule(state: State, wanted, statistics: _Statistics) -> Iterator[Pair]:
     """Unordered pairs that miss something, in an order that keeps few models in memory."""
-    if not wanted:
-        return
     seen = set()
     for first, second in block_pairs(len(state.names), max(1, statistics.capacity // 2)):
         for i in first:
@@ -108,11 +139,8 @@ def _schedule(state: State, wanted, statistics: _Statistics | None):
                     yield pair
 
 
-def _with_cross(state: State, normalize: str, metric: FeatureMetric, scheduled):
-    """Pairs with their shared product, where one sweep makes many of these; else with None."""
-    if metric.crosses is None:
-        yield from ((pair, None) for pair in scheduled)
-        return
+def _with_crosses(state: State, normalize: str, metric: FeatureMetric, scheduled):
+    """Batches of pairs with their products, each batch from one sweep over its models."""
     place = {name: i for i, name in enumerate(state.names)}
     rows = [state.rows(model, normalize) for model in state.usable]
     at_once = max(1, state.memory_budget // metric.cross_bytes(state.n))
@@ -121,7 +149,8 @@ def _with_cross(state: State, normalize: str, metric: FeatureMetric, scheduled):
         used = sorted({i for pair in numbers for i in pair})
         inside = [(used.index(i), used.index(j)) for i, j in numbers]
         state.count_sweep(len(inside))
-        yield from zip(batch, metric.crosses([rows[i] for i in used], inside), strict=True)
+        found = metric.crosses([rows[i] for i in used], inside, mesh=state.mesh)
+        yield list(zip(batch, found, strict=True))
 
 
 def _batches(items: Iterable[Pair], size: int) -> Iterator[list[Pair]]:

@@ -59,6 +59,7 @@ def _terms(state: State, normalize: str, kernels: Sequence[str]) -> dict[str, di
             tile_size=state.tile_size,
             memory_budget=state.memory_budget,
             progress=state.label("tiles of all models"),
+            mesh=state.mesh,
         )
         state.count_sweep(len(new) * len(state.usable))
         for kernel in group:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxalign.alignment.plan import EDGE_BYTES, MAX_GRAPH_K, GraphSettings, MetricPlan
 from jaxalign.alignment.resume import content_key
@@ -92,7 +93,7 @@ def _computed(
         for metrics, found in _by_metrics(part):
             for start in range(0, len(found), _PAIRS):
                 some = found[start : start + _PAIRS]
-                values = _compute(stacked, place, some, metrics)
+                values = _compute(stacked, place, some, metrics, state.mesh)
                 yield [metric.id for metric in metrics], some, values
 
 
@@ -120,9 +121,11 @@ def _by_metrics(wanted: dict[Pair, list[GraphMetric]]):
         yield metrics, sorted(found)
 
 
-def _compute(stacked, place, found: Sequence[Pair], metrics: Sequence[GraphMetric]) -> np.ndarray:
+def _compute(
+    stacked, place, found: Sequence[Pair], metrics: Sequence[GraphMetric], mesh: Mesh
+) -> np.ndarray:
     rows = np.array([[place[a], place[b]] for a, b in found], np.int32)
-    return graph_pair_terms(stacked, rows, tuple(metric.term for metric in metrics))
+    return graph_pair_terms(stacked, rows, tuple(metric.term for metric in metrics), mesh=mesh)
 
 
 def _masked(state: State, groups: dict[tuple, list[MetricPlan]]) -> dict[tuple, dict]:
@@ -152,6 +155,7 @@ def _masked(state: State, groups: dict[tuple, list[MetricPlan]]) -> dict[tuple, 
             tile_size=state.tile_size,
             memory_budget=state.memory_budget,
             progress=state.label("graph metrics of large k"),
+            mesh=state.mesh,
         )
         state.count_sweep(len(new) * len(state.usable))
         for key in mine:

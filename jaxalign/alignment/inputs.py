@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +19,11 @@ from jaxalign.embeddings.sources import (
     scan,
 )
 from jaxalign.models.card import ModelCard
+from jaxalign.parallel.multihost import require_agreement
 from jaxalign.types import Labels
 from jaxalign.validation import check_matrix, name_nonfinite
 
+_COMPARED_ROWS = 32  # of every model, that all processes of a run must see alike
 NONFINITE = ("error", "drop", "nan")
 
 
@@ -82,6 +85,7 @@ def collect_inputs(
 
     Raises:
       ValueError: too few models, unequal lengths without ids, no common id, non-finite rows.
+      DisagreementError: the processes of one run do not see the same embeddings.
     """
     if on_nonfinite not in NONFINITE:
         raise ValueError(f"on_nonfinite must be one of {NONFINITE}: got {on_nonfinite!r}")
@@ -92,6 +96,9 @@ def collect_inputs(
     if len(models) < 2:
         raise ValueError(f"align needs at least 2 models: got {len(models)} ({list(models)})")
     records = {str(name): _as_record(str(name), x, ids) for name, x in models.items()}
+    require_agreement(
+        **{f"embeddings of {name!r}": _fingerprint(record) for name, record in records.items()}
+    )
     _check_implicit(records)
     common, matching = _common_ids(records)
     groups = _match_groups(groups, next(iter(records.values())), common)
@@ -119,6 +126,16 @@ def _as_record(name: str, x: Any, ids: Labels | None) -> StoredEmbeddings:
     if not implicit:
         Embeddings(values, names, card)  # one id a row, each once
     return StoredEmbeddings(ArrayRows(values), names, card, {"implicit_ids": implicit})
+
+
+def _fingerprint(record: StoredEmbeddings) -> str:
+    """What processes compare before they work: ids and shape, and the bytes of a few rows."""
+    n, d = record.raw.shape
+    few = np.unique(np.linspace(0, n - 1, _COMPARED_ROWS).astype(np.int64)) if n else np.arange(0)
+    values = np.ascontiguousarray(record.raw.take(few))
+    state = hashlib.sha256(f"{n}x{d} {values.dtype.str} {record.order_hash}".encode())
+    state.update(values.tobytes())
+    return state.hexdigest()[:16]
 
 
 def _check_implicit(records: Mapping[str, StoredEmbeddings]) -> None:

@@ -46,12 +46,12 @@ def _sums(state: State, settings: GraphSettings, ks: Sequence[int]) -> dict[int,
     new = covering(sorted(missing), state.names)
     found = rank_sums(
         [state.rows(m, settings.normalize) for m in state.usable],
-        # Copies: a slice would keep the whole stored graph in memory.
-        [state.graph(m, settings, max(ks)).ids.copy() for m in state.usable],
+        [state.neighbor_ids(m, settings, max(ks)) for m in state.usable],
         new=new,
         tile_size=state.tile_size,
         memory_budget=state.memory_budget,
         progress=state.label("ranks of all models"),
+        mesh=state.mesh,
     ).cumsum(axis=-1)
     state.count_sweep(len(new) * len(state.usable))
     place = {name: i for i, name in enumerate(state.names)}

@@ -15,8 +15,8 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from jaxalign.alignment.graph_cache import GraphCache
 from jaxalign.alignment.plan import GraphSettings
-from jaxalign.alignment.resume import GraphCache
 from jaxalign.archives.atomic import atomic_write, write_json
 from jaxalign.embeddings.sources import Readable, model_rows
 from jaxalign.metrics._definition import ModelMetric, RankMetric
@@ -25,6 +25,7 @@ from jaxalign.models.card import ModelCard
 from jaxalign.pairwise.edges import GraphStatistics
 from jaxalign.pairwise.ranks import rank_rows
 from jaxalign.pairwise.shared_edges import shared_edges
+from jaxalign.parallel.multihost import is_primary_process, wait_for_all
 from jaxalign.types import JaxalignError
 
 COLUMNS = (
@@ -187,6 +188,8 @@ class Alignment:
     def save(self, workdir: str | Path) -> Path:
         """Writes the result; readers see the old or the new one, never a mixture.
 
+        Of several processes the first one writes, and the others wait for it.
+
         Args:
           workdir: folder; `alignment/` inside it holds table.parquet, table.csv, matrices.nc and
             alignment.json, which is written last and names the table by its hash.
@@ -195,6 +198,12 @@ class Alignment:
           Path of the folder written.
         """
         folder = Path(workdir) / FOLDER
+        if is_primary_process():
+            self._write(folder)
+        wait_for_all(f"result in {folder}")
+        return folder
+
+    def _write(self, folder: Path) -> None:
         parquet = self.table.to_parquet(index=False)
         with atomic_write(folder / "matrices.nc") as file:
             file.write(bytes(self._dataset().to_netcdf()))
@@ -208,7 +217,6 @@ class Alignment:
             "diagnostics": dict(self.diagnostics),
         }
         write_json(folder / "alignment.json", record)
-        return folder
 
     def _dataset(self) -> xr.Dataset:
         # ":" separates a metric from its variant; netCDF readers want plain names.

@@ -12,16 +12,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Int32
 
+from jaxalign.alignment.graph_cache import GraphCache, NeighborIds
 from jaxalign.alignment.inputs import Inputs, ModelInput
 from jaxalign.alignment.plan import GraphSettings, MetricPlan
-from jaxalign.alignment.resume import GraphCache, ValueCache, content_key
+from jaxalign.alignment.resume import ValueCache, content_key
 from jaxalign.embeddings.record import order_hash
 from jaxalign.embeddings.sources import ModelRows, model_rows
 from jaxalign.metrics._definition import Outcome
 from jaxalign.metrics._pair import model_graph
 from jaxalign.pairwise.diagnostics import row_diagnostics
 from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.parallel.mesh import choose_mesh
+from jaxalign.profiling import traces
 
 Pair = tuple[str, str]
 Outcomes = dict[tuple[MetricPlan, str, str], Outcome]
@@ -59,6 +64,7 @@ class State:
       progress: print progress lines.
       keep_graphs: without a folder, keep graphs in memory; else they go to a temporary one.
       seed: of the random subsets that some metrics draw.
+      mesh: devices that do the work; None means the default for so many structures.
     """
 
     def __init__(
@@ -71,9 +77,11 @@ class State:
         progress: bool,
         keep_graphs: bool = True,
         seed: int = 0,
+        mesh: Mesh | None = None,
     ):
         self.inputs, self.tile_size, self.progress = inputs, tile_size, progress
         self.memory_budget, self.seed = memory_budget, seed
+        self.mesh = choose_mesh(mesh, len(inputs.ids))
         self.usable = tuple(m for m in inputs.models if not m.reason)
         self.names = tuple(m.name for m in self.usable)
         self.graphs = GraphCache(folder and folder / "graphs", temporary=not keep_graphs)
@@ -126,6 +134,7 @@ class State:
                 groups=self.inputs.groups,
                 tile_size=self.tile_size,
                 progress=self.label(f"neighbors of {model.name}"),
+                mesh=self.mesh,
             )
             found = graph, diagnostics | {"dtype": str(model.rows.dtype)}
             self.graphs.put(key, *found)
@@ -135,15 +144,24 @@ class State:
         seen[settings.label] = found[1]
         return found[0]
 
+    def neighbor_ids(
+        self, model: ModelInput, settings: GraphSettings, k: int
+    ) -> Int32[np.ndarray, "n k"] | NeighborIds:
+        """Neighbor ids of a model alone: from disk by rows, where graphs are stored."""
+        self.graph(model, settings, k)
+        return self.graphs.ids(self.graph_key(model, settings), k=k)
+
     def inspect(self, model: ModelInput, normalize: str) -> None:
         """Diagnostics of a model whose rows are compared without any graph."""
+        # On every process in the same order: column moments are taken together.
+        self.rows(model, normalize)
         seen = self.model_diagnostics.setdefault(model.name, {})
         if any(label.split("/")[0] == normalize for label in seen):
             return
         key = self.rows_key(model, normalize)
         found = self.values.get("rows", key)
         if found is None:
-            found = row_diagnostics(self.rows(model, normalize).load())
+            found = row_diagnostics(self.rows(model, normalize))
             found |= {"dtype": str(model.rows.dtype)}
             self.values.update("rows", {key: found})
         seen[normalize] = found
@@ -163,9 +181,10 @@ class State:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds the wall time of a block to `seconds`."""
+        """Adds the wall time of a block to `seconds`, and names it in profiler traces."""
         start = time.perf_counter()
-        yield
+        with traces.stage(stage):
+            yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 

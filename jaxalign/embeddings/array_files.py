@@ -1,4 +1,4 @@
-"""One model's embeddings in a file: npy, npz, or a store directory.
+"""One model's embeddings in a file: npy, npz, or a store (a directory, `gs://…`, `s3://…`).
 
 | path            | values                                | ids                              |
 |-----------------|---------------------------------------|----------------------------------|
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from jaxalign.archives.atomic import atomic_write
-from jaxalign.embeddings.manifest import MANIFEST, as_json
+from jaxalign.embeddings.location import Location
+from jaxalign.embeddings.manifest import MANIFEST, as_json, is_store
 from jaxalign.embeddings.record import Embeddings
 from jaxalign.embeddings.sources import StoredEmbeddings, stored_embeddings
 from jaxalign.embeddings.store import open_store
@@ -47,10 +49,12 @@ def read_embeddings(
     """Reads the embeddings of one model.
 
     Args:
-      path: a `.npy` or `.npz` file, or the directory of an embedding store.
+      path: a `.npy` or `.npz` file, or the directory or URL (`gs://…`, `s3://…`) of an embedding
+        store.
       ids: ids of the rows, in place of those that the file brings.
       in_memory: False leaves the rows of `.npy` files (mapped) and of stores (`StoredEmbeddings`)
-        on disk, to be read in blocks.
+        where they are, to be read in blocks. All processes of a run must then call this together:
+        each checks its share of a store.
 
     Returns:
       Embeddings. A file without a card gets one that names it after the file and states nothing
@@ -60,9 +64,10 @@ def read_embeddings(
       EmbeddingFileError: with what came, what was wanted and how to mend it.
       EmbeddingStoreError: for a damaged or incomplete store.
     """
-    path = Path(path)
-    if path.is_dir():
-        return _read_store(path, ids, in_memory=in_memory)
+    location = Location(path)
+    if location.remote or os.path.isdir(location.path):
+        return _read_store(location, ids, in_memory=in_memory)
+    path = Path(location.path)
     if path.suffix.lower() not in EXTENSIONS:
         raise EmbeddingFileError(
             f"{path}: embeddings are read from {', '.join(EXTENSIONS)} files and store "
@@ -123,28 +128,25 @@ def unknown_card(name: str) -> ModelCard:
     return ModelCard(id=name, name=name, family="", modality="", pretrained=True)
 
 
-def is_store(path: Path) -> bool:
-    """Whether a path is the directory of an embedding store."""
-    return (path / MANIFEST).is_file()
-
-
 def _read_store(
-    path: Path, ids: Sequence[str] | None, *, in_memory: bool
+    location: Location, ids: Sequence[str] | None, *, in_memory: bool
 ) -> Embeddings | StoredEmbeddings:
-    if not is_store(path):
+    if not is_store(location):
         raise EmbeddingFileError(
-            f"{path}: this directory is not an embedding store (no {MANIFEST}); pass a store, or "
-            "the files themselves"
+            f"{location}: this directory is not an embedding store (no {MANIFEST}); pass a store, "
+            "or the files themselves"
         )
-    store = open_store(path)
-    facts = {"source": path.name, "dtype": store.dtype.name, "implicit_ids": False}
+    store = open_store(location.path)
+    facts = {"source": location.name, "dtype": store.dtype.name, "implicit_ids": False}
     if in_memory:
         found = store.load()
         found = dataclasses.replace(found, info={**found.info, **facts})
     else:
         found = stored_embeddings(store, **facts)
     return (
-        found if ids is None else dataclasses.replace(found, ids=_check_ids(path, ids, len(found)))
+        found
+        if ids is None
+        else dataclasses.replace(found, ids=_check_ids(location.path, ids, len(found)))
     )
 
 
@@ -223,7 +225,7 @@ def _split_ids(text: str) -> list[str]:
     return [line.strip() for line in text.rstrip().splitlines()]
 
 
-def _check_ids(path: Path, ids: Sequence[str] | None, rows: int) -> tuple[str, ...]:
+def _check_ids(path: str | Path, ids: Sequence[str] | None, rows: int) -> tuple[str, ...]:
     if ids is None:
         return tuple(str(row) for row in range(rows))
     if len(ids) != rows:

@@ -1,29 +1,46 @@
-"""Structures × encoder → rows: under `jit`, in few shapes, resumable chunk by chunk."""
+"""Structures × encoder → rows: under `jit`, in few shapes, resumable chunk by chunk.
+
+Several processes divide the chunks, the making of inputs included; the devices of a process divide
+its batches. Neither changes which structures share a batch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from jaxalign.embeddings.manifest import MANIFEST
+from jaxalign.embeddings.chunk_work import ChunkWork
+from jaxalign.embeddings.chunk_work import NonFiniteEmbeddingError as NonFiniteEmbeddingError
+from jaxalign.embeddings.host_rows import HostRows
+from jaxalign.embeddings.location import EmbeddingStoreError, Location
+from jaxalign.embeddings.manifest import is_store
 from jaxalign.embeddings.record import Embeddings
-from jaxalign.embeddings.request import SHOWN_IDS, Request, make_request
-from jaxalign.embeddings.rows import HostRows, NetworkRows
-from jaxalign.embeddings.store import EmbeddingStoreError, create_store, open_store
+from jaxalign.embeddings.request import Request, make_request
+from jaxalign.embeddings.rows import NetworkRows
+from jaxalign.embeddings.sources import StoredEmbeddings, StoreRows
+from jaxalign.embeddings.store import EmbeddingStore, create_store, open_store
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, HostEncoder
-from jaxalign.progress import Progress
+from jaxalign.parallel.failures import stop_together
+from jaxalign.parallel.mesh import choose_mesh, local_mesh, make_mesh
+from jaxalign.parallel.multihost import (
+    all_true,
+    exchange_objects,
+    from_primary,
+    my_share,
+    require_agreement,
+)
 from jaxalign.structures.structure import SkippedStructure, Structure
-from jaxalign.types import JaxalignError
 
-
-class NonFiniteEmbeddingError(JaxalignError):
-    """An encoder gave NaN or infinity for some structures."""
+# Structures a device, below which a further one costs more than it saves where nobody asked for it.
+_LEAST_ROWS = 512
 
 
 def embed_structures(
@@ -36,36 +53,50 @@ def embed_structures(
     on_error: str = "raise",
     chunk_rows: int = 1024,
     progress: bool = True,
-) -> Embeddings:
+    mesh: Mesh | None = None,
+    in_memory: bool = True,
+) -> Embeddings | StoredEmbeddings:
     """Embeds structures, one row each, in their order.
 
     Structures of one chunk are grouped by size into batches of fixed shape; which others share a
-    batch changes a row by float32 rounding at most.
+    batch changes a row by float32 rounding at most. All processes of a run must call this together,
+    with the same structures: each computes and writes its share of the chunks, and an error of one
+    is raised on all.
 
     Args:
       encoder: a network (`load_model`) or a host function (`as_encoder`).
       structures: what to embed; ids must be unique.
       layer: layer name; None for the card's default.
       pooling: pooling of node features; None for the card's default. Host encoders have neither.
-      store_path: directory of a store that is written chunk by chunk. If an earlier call began it,
-        only missing chunks are computed; if it is complete, nothing is.
+      store_path: directory or URL (`gs://bucket/path`, `s3://bucket/path`) of a store that is
+        written chunk by chunk. If an earlier call began it, only missing chunks are computed,
+        whatever the number of processes then and now; if it is complete, nothing is.
       on_error: `"raise"` to name all structures that the encoder cannot represent, `"skip"` to
         leave them out and list them in `info["skipped"]`.
-      chunk_rows: rows between two commits to the store.
-      progress: whether to show progress on standard error.
+      chunk_rows: rows of a chunk, the unit of committing; a process computes as many chunks at
+        once as it has devices.
+      progress: whether to show progress on standard error (of process 0, of its own share).
+      mesh: devices that run a network, each its own batches; None means all devices of this process
+        that have 512 structures each to do.
+      in_memory: False leaves the rows in the store, to be read in blocks. Otherwise every process
+        returns, and holds, all of them.
 
     Returns:
       float32 embeddings. `info` holds layer, pooling, data set, content hash, skipped structures;
-      and of this call `rows_computed`, `compilations`, `padding_waste` and `seconds`.
+      and of this call `rows_computed`, `compilations` and `padding_waste` of all processes together
+      and `seconds`.
 
     Raises:
-      ValueError: for an unknown layer, pooling or option, or no structures.
+      ValueError: for an unknown layer, pooling or option, no structures, or fewer than devices.
       UnsupportedStructureError: if structures cannot be represented and `on_error` is `"raise"`.
       NonFiniteEmbeddingError: if rows are not finite.
       EmbeddingStoreError: if `store_path` holds something else.
+      DisagreementError: if the processes of a run were given different structures or settings.
     """
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows must be at least 1: got {chunk_rows}")
+    if store_path is None and not in_memory:
+        raise ValueError("rows that are not held in memory need a store: pass store_path")
     request = make_request(
         encoder.card,
         structures,
@@ -74,37 +105,35 @@ def embed_structures(
         on_error=on_error,
     )
     begin = time.monotonic()
-    if store_path is not None and (finished := _finished(Path(store_path), request)) is not None:
+    finished = _finished(store_path, request, in_memory=in_memory)
+    if finished is not None:
         return _with_counters(finished, None, computed=0, begin=begin)
     if isinstance(encoder, Encoder):
-        rows = NetworkRows(encoder, layer=request.layer, pooling=request.pooling)
+        devices = _local_devices(mesh, len(request.structures))
+        rows = NetworkRows(encoder, layer=request.layer, pooling=request.pooling, mesh=devices)
     else:
         rows = HostRows(encoder, chunk_rows=chunk_rows)
-    skipped = rows.prepare(request.structures, keep_going=request.skip)
-    request.require_supported(skipped)
+    skipped = _prepare(rows, request)
     ids = request.kept_ids({record.where for record in skipped})
     info = request.settings | _facts(rows, skipped)
-    label = f"embed {encoder.card.id}"
-    with Progress(label, total=len(ids), unit="structures", enabled=progress) as bar:
-        if store_path is None:
-            pending = [(i, min(i + chunk_rows, len(ids))) for i in range(0, len(ids), chunk_rows)]
-            parts = [part for _, part in _chunks(rows, pending, ids, encoder.card, bar)]
-            result = Embeddings(np.concatenate(parts), ids, encoder.card, info)
-        else:
-            store = create_store(
-                store_path,
-                ids=ids,
-                width=rows.width(),
-                card=encoder.card,
-                info=info,
-                chunk_rows=chunk_rows,
-            )
-            pending = store.pending()
-            bar.skip(len(ids) - _count(pending))
-            for start, part in _chunks(rows, pending, ids, encoder.card, bar):
-                store.write(start, part)
-            result = store.load()
-    return _with_counters(result, rows, computed=_count(pending), begin=begin)
+    work = ChunkWork(rows, ids, encoder.card, progress=progress)
+    if store_path is None:
+        chunks = [(i, min(i + chunk_rows, len(ids))) for i in range(0, len(ids), chunk_rows)]
+        result = Embeddings(work.gather(chunks), ids, encoder.card, info)
+    else:
+        with stop_together():
+            width = rows.width()
+        store = create_store(
+            store_path,
+            ids=ids,
+            width=width,
+            card=encoder.card,
+            info=info,
+            chunk_rows=chunk_rows,
+        )
+        work.fill(store)
+        result = _content(store, in_memory=in_memory)
+    return _with_counters(result, rows, computed=work.computed, begin=begin)
 
 
 def stored_embeddings(
@@ -115,8 +144,11 @@ def stored_embeddings(
     pooling: str | None = None,
     store_path: str | Path,
     on_error: str = "raise",
-) -> Embeddings | None:
+    in_memory: bool = True,
+) -> Embeddings | StoredEmbeddings | None:
     """Finished embeddings, from the store alone: no weights are fetched or opened.
+
+    All processes of a run must call this together.
 
     Args:
       card: card of the encoder.
@@ -125,6 +157,7 @@ def stored_embeddings(
       pooling: as in `embed_structures`; must be None for host functions.
       store_path: the store.
       on_error: as in `embed_structures`.
+      in_memory: as in `embed_structures`.
 
     Returns:
       The embeddings if the store holds exactly what is asked for, whole and undamaged; else None.
@@ -137,7 +170,7 @@ def stored_embeddings(
         on_error=on_error,
     )
     begin = time.monotonic()
-    finished = _finished(Path(store_path), request)
+    finished = _finished(store_path, request, in_memory=in_memory)
     if finished is None:
         return None
     return _with_counters(finished, None, computed=0, begin=begin)
@@ -182,56 +215,87 @@ def _as_rows(values: Any) -> np.ndarray:
         raise ValueError(f"an encoder must return an array of numbers [n, d]: {error}") from error
 
 
-def _finished(path: Path, request: Request) -> Embeddings | None:
+def _local_devices(mesh: Mesh | None, n: int) -> Mesh:
+    """Devices of this process that run batches."""
+    local = local_mesh(choose_mesh(mesh, n))
+    useful = max(1, n // (jax.process_count() * _LEAST_ROWS))
+    return local if mesh is not None else make_mesh(local.devices.ravel().tolist()[:useful])
+
+
+def _finished(
+    path: str | Path | None, request: Request, *, in_memory: bool
+) -> Embeddings | StoredEmbeddings | None:
     """The content of a store that holds what is asked for; None if rows may have to be computed."""
-    if not (path / MANIFEST).exists():
+    require_agreement(
+        encoder=request.card.id,
+        store=str(path),
+        **{name: str(value) for name, value in request.settings.items()},
+    )
+    if path is None:
         return None
-    store = open_store(path)
+    with stop_together():
+        found = is_store(Location(path))
+    if not from_primary(found):
+        return None
+    with stop_together():
+        store = open_store(path)
+    if not all_true(request.is_answered_by(store)):
+        return None
+    if not in_memory:
+        return None if store.damaged_chunks() else _content(store, in_memory=False)
     try:
-        return store.load() if request.is_answered_by(store) else None
+        loaded = store.load()
     except EmbeddingStoreError:
-        return None  # a damaged chunk: resuming computes it again
+        loaded = None  # a damaged chunk: resuming computes it again
+    return loaded if all_true(loaded is not None) else None
+
+
+def _content(store: EmbeddingStore, *, in_memory: bool) -> Embeddings | StoredEmbeddings:
+    """What a store holds whose chunks were just written or checked."""
+    if not in_memory:
+        return StoredEmbeddings(StoreRows(store), store.ids, store.card, store.info)
+    with stop_together():
+        loaded = store.load()
+    return loaded
+
+
+def _prepare(rows: NetworkRows | HostRows, request: Request) -> list[SkippedStructure]:
+    """Each process looks at its share of the structures; all learn which are left out."""
+    structures = request.structures
+    mine: list[SkippedStructure] = []
+    with stop_together():
+        share = [structures[row] for row in my_share(range(len(structures)))]
+        mine = rows.prepare(share, keep_going=request.skip)
+    stated = exchange_objects([[record.where, record.reason] for record in mine])
+    skipped = [SkippedStructure(where=w, reason=r) for part in stated for w, r in part]
+    request.require_supported(skipped)
+    refused = {record.where for record in skipped}
+    rows.choose([structure for structure in structures if structure.id not in refused])
+    return skipped
 
 
 def _facts(rows: NetworkRows | HostRows, skipped: Sequence[SkippedStructure]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "skipped": [{"id": record.where, "reason": record.reason} for record in skipped]
     }
-    if rows.unknown_tokens:
-        facts["unknown_tokens"] = rows.unknown_tokens
+    if unknown := sum(exchange_objects(rows.unknown_tokens)):
+        facts["unknown_tokens"] = unknown
     return facts
 
 
-def _count(ranges: Sequence[tuple[int, int]]) -> int:
-    return sum(stop - start for start, stop in ranges)
-
-
-def _chunks(
-    rows: NetworkRows | HostRows,
-    pending: Sequence[tuple[int, int]],
-    ids: Sequence[str],
-    card: ModelCard,
-    bar: Progress,
-) -> Iterator[tuple[int, np.ndarray]]:
-    for start, stop in pending:
-        values = rows.compute(start, stop, bar.advance)
-        bad = [ids[start + row] for row in np.flatnonzero(~np.isfinite(values).all(axis=1))]
-        if bad:
-            raise NonFiniteEmbeddingError(
-                f"encoder {card.id!r} gave NaN or infinity for {len(bad)} structures "
-                f"({', '.join(bad[:SHOWN_IDS])}{', …' if len(bad) > SHOWN_IDS else ''}); "
-                "leave them out, or choose another layer or pooling"
-            )
-        yield start, values
-
-
 def _with_counters(
-    result: Embeddings, rows: NetworkRows | HostRows | None, *, computed: int, begin: float
-) -> Embeddings:
+    result: Embeddings | StoredEmbeddings,
+    rows: NetworkRows | HostRows | None,
+    *,
+    computed: int,
+    begin: float,
+) -> Embeddings | StoredEmbeddings:
+    mine = [rows.compilations, rows.real_nodes, rows.computed_nodes] if rows else [0, 0, 0]
+    sums = np.sum(exchange_objects([computed, *mine]), axis=0).tolist()
     counters = {
-        "rows_computed": computed,
-        "compilations": rows.compilations if rows else 0,
-        "padding_waste": rows.padding_waste if rows else 0.0,
+        "rows_computed": sums[0],
+        "compilations": sums[1],
+        "padding_waste": 1 - sums[2] / sums[3] if sums[3] else 0.0,
         "seconds": time.monotonic() - begin,
     }
     return dataclasses.replace(result, info={**result.info, **counters})

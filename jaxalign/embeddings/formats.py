@@ -11,10 +11,11 @@ from typing import Any
 from jaxalign.embeddings.array_files import (
     EXTENSIONS,
     EmbeddingFileError,
-    is_store,
     read_embeddings,
     write_embeddings,
 )
+from jaxalign.embeddings.location import Location
+from jaxalign.embeddings.manifest import MANIFEST, is_store
 from jaxalign.embeddings.record import Embeddings
 from jaxalign.embeddings.sources import StoredEmbeddings
 
@@ -53,7 +54,8 @@ def read_embedding_collection(
     other models are left alone.
 
     Args:
-      paths: files, store directories, or directories of such.
+      paths: files, store directories, or directories of such; stores and folders of stores may be
+        remote (`gs://bucket/path`, `s3://bucket/path`), files and `models.csv` are local.
       in_memory: see `read_embeddings`.
 
     Returns:
@@ -66,28 +68,41 @@ def read_embedding_collection(
     """
     if isinstance(paths, str | Path):
         paths = [paths]
-    found: dict[str, Path] = {}
-    for path in (member for given in paths for member in _members(Path(given))):
-        label = path.name if path.is_dir() else path.stem
+    found: dict[str, Location] = {}
+    for place in (member for given in paths for member in _members(Location(given))):
+        label = _label(place)
         if label in found:
             raise EmbeddingFileError(
-                f"two inputs have the label {label!r}: {found[label]} and {path}; rename one"
+                f"two inputs have the label {label!r}: {found[label]} and {place}; rename one"
             )
-        found[label] = path
+        found[label] = place
     if not found:
         raise EmbeddingFileError("no embeddings were given; pass files or a directory of files")
-    tables = {folder: _read_table(folder / TABLE) for folder in {p.parent for p in found.values()}}
+    folders = {Path(place.path).parent for place in found.values() if not place.remote}
+    tables = {folder: _read_table(folder / TABLE) for folder in folders}
     return {
         label: _describe(
-            read_embeddings(path, in_memory=in_memory), label, tables[path.parent].get(label, {})
+            read_embeddings(place.path, in_memory=in_memory),
+            label,
+            {} if place.remote else tables[Path(place.path).parent].get(label, {}),
         )
-        for label, path in found.items()
+        for label, place in found.items()
     }
 
 
-def _members(path: Path) -> Iterator[Path]:
-    if not path.is_dir() or is_store(path):
-        yield path
+def _label(place: Location) -> str:
+    if place.remote or Path(place.path).is_dir():
+        return place.name
+    return Path(place.path).stem
+
+
+def _members(place: Location) -> Iterator[Location]:
+    if place.remote:
+        yield from _remote_members(place)
+        return
+    path = Path(place.path)
+    if not path.is_dir() or is_store(place):
+        yield place
         return
     entries = sorted(path.iterdir())
     pickles = [entry.name for entry in entries if entry.suffix.lower() in _PICKLES]
@@ -97,9 +112,10 @@ def _members(path: Path) -> Iterator[Path]:
             "save their arrays with numpy.save, or move them away"
         )
     members = [
-        entry
+        Location(entry)
         for entry in entries
-        if is_store(entry) or (entry.is_file() and entry.suffix.lower() in EXTENSIONS)
+        if (entry.is_dir() and is_store(Location(entry)))
+        or (entry.is_file() and entry.suffix.lower() in EXTENSIONS)
     ]
     if not members:
         raise EmbeddingFileError(
@@ -107,6 +123,19 @@ def _members(path: Path) -> Iterator[Path]:
             "directory that does"
         )
     yield from members
+
+
+def _remote_members(place: Location) -> Iterator[Location]:
+    if is_store(place):
+        yield place
+        return
+    members = [name for name in place.entries() if is_store(place / name)]
+    if not members:
+        raise EmbeddingFileError(
+            f"{place}: no embedding store (no {MANIFEST}) is there or in a folder there; files "
+            f"like {EXTENSIONS[0]} are read from local paths alone"
+        )
+    yield from (place / name for name in members)
 
 
 def _describe(embeddings: Any, label: str, row: Mapping[str, Any]) -> Any:

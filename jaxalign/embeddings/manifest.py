@@ -5,24 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jaxalign.archives.atomic import write_json
+from jaxalign.embeddings.commits import read_commits
+from jaxalign.embeddings.location import EmbeddingStoreError, Location
 from jaxalign.embeddings.record import order_hash
 from jaxalign.models.card import ModelCard
-from jaxalign.types import JaxalignError
 
 FORMAT = "jaxalign-embeddings"
-VERSION = 1
+# 1: commits stand in the manifest alone. 2: unfinished stores have them in files of their own.
+VERSION = 2
 MANIFEST = "manifest.json"
 IDS = "ids.json"
 
 _SHOWN = 60  # characters of a differing value in messages
-
-
-class EmbeddingStoreError(JaxalignError):
-    """A store cannot be opened, written, or trusted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,72 +106,100 @@ def as_json(value: Any) -> Any:
         raise ValueError(f"info must hold plain values: {error}") from error
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(location: Location, manifest: Manifest) -> None:
     """Replaces the manifest file atomically."""
-    write_json(folder / MANIFEST, manifest.to_json())
+    location.write(MANIFEST, _encode(manifest.to_json()))
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest file.
+def read_manifest(location: Location) -> Manifest:
+    """Reads the manifest file, and the commits that are not in it yet.
 
     Raises:
       EmbeddingStoreError: if there is none, it is damaged, or a newer version wrote it.
     """
-    path = folder / MANIFEST
-    content = _read_json(path)
+    # The files first: once they move into the manifest, it has what they held.
+    commits = read_commits(location)
+    where = _where(location, MANIFEST)
+    content = _read_json(location, MANIFEST)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise EmbeddingStoreError(f"{path}: not the manifest of an embedding store")
-    if content.get("version") != VERSION:
-        raise EmbeddingStoreError(
-            f"{path}: store version {content.get('version')!r}, this program reads version "
-            f"{VERSION}; use the program that wrote it, or embed again into another directory"
-        )
+        raise EmbeddingStoreError(f"{where}: not the manifest of an embedding store")
+    _check_version(where, content.get("version"))
     names = [field.name for field in dataclasses.fields(Manifest)]
     try:
         fields = {name: content[name] for name in names}
-        commits = {int(start): digest for start, digest in fields["commits"].items()}
-    except (KeyError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from error
-    return Manifest(**{**fields, "commits": commits})
+        listed = {int(start): digest for start, digest in fields["commits"].items()}
+        chunks = range(0, fields["rows"], fields["chunk_rows"])
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(location, MANIFEST, error) from error
+    commits = {start: digest for start, digest in commits.items() if start in chunks}
+    return Manifest(**{**fields, "commits": listed | commits})
 
 
-def write_ids(folder: Path, ids: Sequence[str]) -> None:
+def write_ids(location: Location, ids: Sequence[str]) -> None:
     """Writes the ids beside the manifest, once, so that commits need not rewrite them."""
-    write_json(folder / IDS, list(ids))
+    location.write(IDS, _encode(list(ids)))
 
 
-def read_ids(folder: Path, expected_hash: str) -> tuple[str, ...]:
+def read_ids(location: Location, expected_hash: str) -> tuple[str, ...]:
     """Reads the ids and checks them against the manifest.
 
     Raises:
       EmbeddingStoreError: if they are missing or not the ones the store was made for.
     """
-    path = folder / IDS
-    ids = _read_json(path)
+    ids = _read_json(location, IDS)
     if not isinstance(ids, list) or not all(isinstance(entry, str) for entry in ids):
-        raise _damaged(path, "not a list of ids")
+        raise _damaged(location, IDS, "not a list of ids")
     if order_hash(ids) != expected_hash:
-        raise _damaged(path, "the ids are not those that the manifest was written for")
+        reason = "the ids are not those that the manifest was written for"
+        raise _damaged(location, IDS, reason)
     return tuple(ids)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+def is_store(location: Location) -> bool:
+    """Whether a location is an embedding store."""
+    return location.read(MANIFEST) is not None
+
+
+def _check_version(where: str, version: Any) -> None:
+    if version in range(1, VERSION + 1):
+        return
+    if isinstance(version, int) and version > VERSION:
         raise EmbeddingStoreError(
-            f"{path.parent}: not an embedding store (there is no {path.name}); "
+            f"{where}: a store written by a newer version of jaxalign (store version {version}, "
+            f"this program reads up to {VERSION}); upgrade jaxalign, or embed again into another "
+            "directory"
+        )
+    raise EmbeddingStoreError(
+        f"{where}: unknown store version {version!r}, this program reads 1 to {VERSION}; embed "
+        "again into another directory"
+    )
+
+
+def _encode(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _read_json(location: Location, name: str) -> Any:
+    content = location.read(name)
+    if content is None:
+        raise EmbeddingStoreError(
+            f"{location}: not an embedding store (there is no {name}); "
             "pass a directory that `embed` has written"
-        ) from error
-    except OSError as error:
-        raise EmbeddingStoreError(f"{path}: cannot be read ({error.strerror})") from error
+        )
+    try:
+        return json.loads(content)
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise _damaged(location, name, error) from error
 
 
-def _damaged(path: Path, reason: object) -> EmbeddingStoreError:
+def _where(location: Location, name: str) -> str:
+    return f"{location}/{name}"
+
+
+def _damaged(location: Location, name: str, reason: object) -> EmbeddingStoreError:
     return EmbeddingStoreError(
-        f"{path}: damaged ({reason}); delete the directory {path.parent} and embed again"
+        f"{_where(location, name)}: damaged ({reason}); delete the directory {location} and embed "
+        "again"
     )
 
 

@@ -9,11 +9,14 @@ are always summed in the same blocks), so reading rows in blocks never changes a
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
+from jaxalign.parallel.failures import stop_together
+from jaxalign.parallel.multihost import gather_rows, my_share
 from jaxalign.validation import check_matrix
 
 NORMALIZATIONS = ("none", "l2", "max_abs_row", "standardize")
@@ -70,6 +73,8 @@ class Normalizer:
     def of(cls, source: Any, method: str) -> Normalizer:
         """The normalizer of a source with `shape` and `read(start, stop)`.
 
+        For `"standardize"` all processes of a run take part, each with its share of blocks.
+
         Raises:
           ValueError: for an unknown method.
         """
@@ -77,16 +82,19 @@ class Normalizer:
         if method != "standardize":
             return cls(method)
         n, d = source.shape
-        first = np.array(source.read(0, 1), np.float64)
-        total, squares, constant = np.zeros(d), np.zeros(d), np.ones(d, bool)
+        starts = my_share(range(0, n, _BLOCK))
         with np.errstate(invalid="ignore"):
-            for block in _blocks(source):
-                total += block.sum(axis=0)
-                constant &= (block == first).all(axis=0)
-            mean = total / n
-            for block in _blocks(source):
-                squares += np.square(block - mean).sum(axis=0)
-            deviation = np.sqrt(squares / n)
+            with stop_together():
+                first = np.array(source.read(0, 1), np.float64)
+                blocks = (_block(source, start) for start in starts)
+                sums = [(block.sum(axis=0), (block == first).all(axis=0)) for block in blocks]
+            mean = _sum_blocks([total for total, _ in sums], d) / n
+            equal = np.array([same for _, same in sums], bool).reshape(len(sums), d)
+            constant = gather_rows(equal).all(axis=0)
+            with stop_together():
+                blocks = (_block(source, start) for start in starts)
+                squares = [np.square(block - mean).sum(axis=0) for block in blocks]
+            deviation = np.sqrt(_sum_blocks(squares, d) / n)
         # The rounded mean of equal numbers may differ from them: constancy is tested, not computed.
         return cls(method, mean, np.where(constant | (deviation == 0), 1.0, deviation), constant)
 
@@ -115,9 +123,16 @@ class _Whole:
         return self._x[start:stop]
 
 
-def _blocks(source):
-    for start in range(0, source.shape[0], _BLOCK):
-        yield np.array(source.read(start, min(start + _BLOCK, source.shape[0])), np.float64)
+def _block(source: Any, start: int) -> Float64[np.ndarray, "rows d"]:
+    return np.array(source.read(start, min(start + _BLOCK, source.shape[0])), np.float64)
+
+
+def _sum_blocks(parts: Sequence[Float64[np.ndarray, " d"]], d: int) -> Float64[np.ndarray, " d"]:
+    """Sum over the blocks of all processes, in the order of the blocks: no bit depends on them."""
+    total = np.zeros(d)
+    for part in gather_rows(np.array(parts, np.float64).reshape(len(parts), d)):
+        total += part
+    return total
 
 
 def _check_method(method: str) -> None:

@@ -1,23 +1,25 @@
-"""Embedding rows of a list of structures: a network under `jit`, or a function on the host."""
+"""Embedding rows of a list of structures: a network under `jit`, on all devices of a process."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from jaxalign.models.batching import BatchPlan, bucket_batches, choose_bucket
 from jaxalign.models.encoder import (
     Encoder,
     Example,
-    HostEncoder,
     UnsupportedStructureError,
 )
 from jaxalign.models.pooling import pool
+from jaxalign.parallel.mesh import SPLIT, WHOLE, make_mesh, split, whole
 from jaxalign.structures.structure import SkippedStructure, Structure
 
 # Inputs of so many structures stay in memory after they were checked; larger sets make them anew.
@@ -32,7 +34,7 @@ class _Compiled:
     def __init__(self, apply: Callable):
         self._apply = apply
         self.count = 0
-        self.run = jax.jit(self._counted, static_argnums=(2, 3))
+        self.run = jax.jit(self._counted, static_argnums=(2, 3, 4))
 
     def embed(
         self, params: Any, batch: Mapping[str, Any], layer: str | None, pooling: str
@@ -41,10 +43,21 @@ class _Compiled:
         return pool(self._apply(params, batch, layer), pooling)
 
     def _counted(
-        self, params: Any, batch: Mapping[str, Any], layer: str | None, pooling: str
-    ) -> Array:
-        self.count += 1  # Python runs only while tracing: once a shape, layer and pooling
-        return self.embed(params, batch, layer, pooling)
+        self, params: Any, batches: Any, layer: str | None, pooling: str, mesh: Mesh
+    ) -> Float[Array, "devices b d"]:
+        """Every device runs one batch of the stacked ones; all have the same shape."""
+        self.count += 1  # Python runs only while tracing: once a shape, layer, pooling and mesh
+
+        def run(params, batches):
+            with jax.named_scope("encode"):
+                batch = jax.tree.map(lambda x: x[0], batches)
+                return self.embed(params, batch, layer, pooling)[None]
+
+        # Nothing is exchanged, and networks know nothing of the mesh: their constants need no mark.
+        run = jax.shard_map(
+            run, mesh=mesh, in_specs=(WHOLE, SPLIT), out_specs=SPLIT, check_vma=False
+        )
+        return run(params, batches)
 
 
 @functools.lru_cache(maxsize=64)
@@ -54,45 +67,62 @@ def _compiled(apply: Callable) -> _Compiled:
     return _Compiled(apply)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One batch: its plan, its examples, and the number of the row range it belongs to."""
+
+    plan: BatchPlan
+    examples: Sequence[Example]
+    part: int
+
+
 class NetworkRows:
-    """Rows of an `Encoder`, in batches of few fixed shapes.
+    """Rows of an `Encoder`, in batches of few fixed shapes, one a device at a time.
+
+    Which rows share a batch does not depend on the number of devices: batches are planned range by
+    range, and those of one shape are then dealt to the devices.
 
     Args:
       encoder: the network.
       layer: layer name, or None for the default.
       pooling: a pooling name.
+      mesh: devices of this process; None means the first one.
     """
 
-    def __init__(self, encoder: Encoder, *, layer: str | None, pooling: str):
+    def __init__(
+        self, encoder: Encoder, *, layer: str | None, pooling: str, mesh: Mesh | None = None
+    ):
         self._encoder, self._layer, self._pooling = encoder, layer, pooling
+        self._mesh = make_mesh(jax.local_devices()[:1]) if mesh is None else mesh
         self._compiled = _compiled(encoder.apply)
         self._compiled_before = self._compiled.count
-        self._structures: list[Structure] = []
-        self._examples: list[Example] = []
-        self._computed_nodes = self._real_nodes = 0
+        self._structures: Sequence[Structure] = ()
+        self._examples: dict[str, Example] = {}
+        self._params: Any = None
+        self.computed_nodes = self.real_nodes = 0
         self.unknown_tokens = 0
+
+    @property
+    def window(self) -> int:
+        """Row ranges to compute at once, so that no device waits for the last batches of each."""
+        return self._mesh.size
 
     @property
     def compilations(self) -> int:
         """Shapes that were compiled since this object was made."""
         return self._compiled.count - self._compiled_before
 
-    @property
-    def padding_waste(self) -> float:
-        """Share of the computed nodes that were padding."""
-        return 1 - self._real_nodes / self._computed_nodes if self._computed_nodes else 0.0
-
     def prepare(
         self, structures: Sequence[Structure], *, keep_going: bool
     ) -> list[SkippedStructure]:
-        """Takes the structures and makes their inputs once, before anything is computed.
+        """Makes the inputs of this process's structures, before anything is computed.
 
         Args:
-          structures: what to embed.
+          structures: this process's share of what is to be embedded.
           keep_going: for host functions; here all structures are looked at in any case.
 
         Returns:
-          Those that the encoder cannot represent, with reasons; `compute` leaves them out.
+          Those that the encoder cannot represent, with reasons.
         """
         skipped = []
         for structure in structures:
@@ -102,11 +132,14 @@ class NetworkRows:
             except UnsupportedStructureError as error:
                 skipped.append(SkippedStructure(where=structure.id, reason=str(error)))
                 continue
-            self._structures.append(structure)
             self.unknown_tokens += int(example.get("unknown", 0))
             if len(structures) <= _KEEP_EXAMPLES:
-                self._examples.append(example)
+                self._examples[structure.id] = example
         return skipped
+
+    def choose(self, structures: Sequence[Structure]) -> None:
+        """Takes the structures of all rows, in order: those that no process refused."""
+        self._structures = structures
 
     def width(self) -> int:
         """Embedding width d, without running or compiling the network."""
@@ -118,131 +151,74 @@ class NetworkRows:
         )
         return rows.shape[1]
 
-    def compute(self, start: int, stop: int, advance: Advance) -> Float[np.ndarray, "rows d"]:
-        """Rows of the structures that `prepare` did not refuse.
+    def compute(
+        self, ranges: Sequence[tuple[int, int]], advance: Advance
+    ) -> list[Float[np.ndarray, "rows d"]]:
+        """Rows of the chosen structures.
 
         Args:
-          start: first row.
-          stop: one past the last row; above `start`.
+          ranges: first row and one past the last row of each range; none is empty.
           advance: called with the number of rows finished.
 
         Returns:
-          float32 `[stop - start, d]`.
+          float32 `[stop - start, d]` for each range.
         """
+        jobs = [job for part, span in enumerate(ranges) for job in self._plan(part, *span)]
+        values: list[np.ndarray] = []
+        for group, rows in self._run(_deal(jobs, self._mesh.size)):
+            if not values:
+                shapes = [(stop - start, rows.shape[-1]) for start, stop in ranges]
+                values = [np.empty(shape, np.float32) for shape in shapes]
+            for job, found in zip(group, np.asarray(rows), strict=False):
+                values[job.part][job.plan.rows] = found[: len(job.plan.rows)]
+                advance(len(job.plan.rows))
+        return values
+
+    def _plan(self, part: int, start: int, stop: int) -> list[_Job]:
         encoder = self._encoder
-        examples = self._examples[start:stop] or [
-            encoder.featurize(structure) for structure in self._structures[start:stop]
+        examples = [
+            self._examples[s.id] if s.id in self._examples else encoder.featurize(s)
+            for s in self._structures[start:stop]
         ]
         sizes = [encoder.size(example) for example in examples]
         plans = bucket_batches(sizes, buckets=encoder.buckets, batch_size=encoder.batch_size)
-        self._real_nodes += sum(sizes)
-        self._computed_nodes += sum(plan.bucket * plan.batch_size for plan in plans)
-        values: np.ndarray | None = None
-        for plan, rows in self._run(plans, examples):
-            if values is None:
-                values = np.empty((len(examples), rows.shape[1]), np.float32)
-            values[plan.rows] = np.asarray(rows)[: len(plan.rows)]
-            advance(len(plan.rows))
-        return values
+        self.real_nodes += sum(sizes)
+        return [_Job(plan, [examples[row] for row in plan.rows], part) for plan in plans]
 
-    def _run(
-        self, plans: Sequence[BatchPlan], examples: Sequence[Example]
-    ) -> Iterator[tuple[BatchPlan, Array]]:
-        # One batch ahead: the host collates the next one while the device computes.
-        ahead: tuple[BatchPlan, Array] | None = None
-        for plan in plans:
-            batch = self._encoder.collate(
-                [examples[row] for row in plan.rows], plan.bucket, plan.batch_size
-            )
-            rows = self._compiled.run(self._encoder.params, batch, self._layer, self._pooling)
+    def _run(self, groups: Sequence[Sequence[_Job]]) -> Iterator[tuple[Sequence[_Job], Array]]:
+        if self._params is None:
+            self._params = jax.device_put(self._encoder.params, whole(self._mesh))
+        # One group ahead: the host collates the next one while the devices compute.
+        ahead: tuple[Sequence[_Job], Array] | None = None
+        for group in groups:
+            batches = jax.device_put(self._stack(group), split(self._mesh))
+            rows = self._compiled.run(self._params, batches, self._layer, self._pooling, self._mesh)
             if ahead is not None:
                 yield ahead
-            ahead = plan, rows
+            ahead = group, rows
         if ahead is not None:
             yield ahead
 
+    def _stack(self, group: Sequence[_Job]) -> Any:
+        """Batches of one shape on a new leading axis; devices without one repeat the last."""
+        plan, devices = group[0].plan, self._mesh.size
+        self.computed_nodes += devices * plan.bucket * plan.batch_size
+        batches = [
+            self._encoder.collate(job.examples, plan.bucket, plan.batch_size) for job in group
+        ]
+        batches += batches[-1:] * (devices - len(batches))
+        if devices == 1:  # no copy
+            return jax.tree.map(lambda x: np.asarray(x)[None], batches[0])
+        return jax.tree.map(lambda *x: np.stack(x), *batches)
 
-class HostRows:
-    """Rows of a `HostEncoder`.
 
-    Args:
-      encoder: a descriptor or a user's function.
-      chunk_rows: structures a call.
-    """
-
-    compilations = unknown_tokens = 0  # what a network counts and a host function has not
-    padding_waste = 0.0
-
-    def __init__(self, encoder: HostEncoder, *, chunk_rows: int):
-        self._encoder, self._chunk_rows = encoder, chunk_rows
-        self._structures: Sequence[Structure] = ()
-        self._values: np.ndarray | None = None
-
-    def prepare(
-        self, structures: Sequence[Structure], *, keep_going: bool
-    ) -> list[SkippedStructure]:
-        """Takes the structures.
-
-        Args:
-          structures: what to embed.
-          keep_going: find the structures that the function refuses. Only calling it tells, so all
-            rows are computed here; otherwise its error passes through `compute`.
-
-        Returns:
-          Those that it refuses, with reasons; `compute` leaves them out.
-        """
-        self._structures = structures
-        if not keep_going:
-            return []
-        skipped: list[SkippedStructure] = []
-        parts = []
-        for start in range(0, len(structures), self._chunk_rows):
-            parts += self._tolerant(structures[start : start + self._chunk_rows], skipped)
-        self._values = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-        return skipped
-
-    def _tolerant(
-        self, chunk: Sequence[Structure], skipped: list[SkippedStructure]
-    ) -> list[np.ndarray]:
-        try:
-            return [self._embed(chunk)]
-        except UnsupportedStructureError as error:
-            if len(chunk) > 1:
-                return [part for one in chunk for part in self._tolerant([one], skipped)]
-            skipped.append(SkippedStructure(where=chunk[0].id, reason=str(error)))
-            return []
-
-    def width(self) -> int:
-        """Embedding width d."""
-        if self._values is not None:
-            return self._values.shape[1]
-        return self._encoder.card.width or self._embed(self._structures[:1]).shape[1]
-
-    def compute(self, start: int, stop: int, advance: Advance) -> Float[np.ndarray, "rows d"]:
-        """Rows of the structures that `prepare` did not refuse.
-
-        Args:
-          start: first row.
-          stop: one past the last row; above `start`.
-          advance: called with the number of rows finished.
-
-        Returns:
-          float32 `[stop - start, d]`.
-        """
-        if self._values is not None:
-            values = self._values[start:stop]
-        else:
-            values = self._embed(self._structures[start:stop])
-        advance(len(values))
-        return values
-
-    def _embed(self, structures: Sequence[Structure]) -> Float[np.ndarray, "rows d"]:
-        card = self._encoder.card
-        values = np.asarray(self._encoder.embed(structures), np.float32)
-        width = card.width or (values.shape[1] if values.ndim == 2 else "d")
-        if values.shape != (len(structures), width):
-            raise ValueError(
-                f"encoder {card.id!r} gave an array of shape {values.shape} for "
-                f"{len(structures)} structures; it must return one row of {width} numbers each"
-            )
-        return values
+def _deal(jobs: Sequence[_Job], devices: int) -> list[list[_Job]]:
+    """Groups of at most `devices` batches of one shape, small buckets first."""
+    shapes: dict[tuple[int, int], list[_Job]] = {}
+    for job in jobs:
+        shapes.setdefault((job.plan.bucket, job.plan.batch_size), []).append(job)
+    return [
+        shapes[shape][start : start + devices]
+        for shape in sorted(shapes)
+        for start in range(0, len(shapes[shape]), devices)
+    ]

@@ -18,6 +18,14 @@ from jaxalign.embeddings.preprocess import Normalizer
 from jaxalign.embeddings.record import order_hash
 from jaxalign.embeddings.stored import EmbeddingStore
 from jaxalign.models.card import ModelCard
+from jaxalign.parallel.failures import stop_together
+from jaxalign.parallel.multihost import (
+    exchange_objects,
+    gather_rows,
+    is_primary_process,
+    my_share,
+    require_agreement,
+)
 
 _BLOCK = 4096  # rows read at once where a whole model is scanned
 
@@ -172,6 +180,8 @@ class StoredEmbeddings:
 def stored_embeddings(store: EmbeddingStore, **info: Any) -> StoredEmbeddings:
     """Embeddings of a complete store, checked once and then read in blocks.
 
+    All processes of a run must call this together: each checks its share.
+
     Args:
       store: the store.
       info: added to the store's own.
@@ -188,23 +198,44 @@ def model_rows(x: Float[np.ndarray, "n d"] | Readable, normalize: str) -> ModelR
 
     Args:
       x: array `[n, d]`, or anything that reads rows.
-      normalize: one of `NORMALIZATIONS`; `"standardize"` reads all rows once for column moments.
+      normalize: one of `NORMALIZATIONS`; `"standardize"` reads all rows twice for column moments,
+        each process its share of blocks.
     """
     raw = ArrayRows(x) if isinstance(x, np.ndarray) else x
     return ModelRows(raw, Normalizer.of(raw, normalize))
 
 
 def scan(raw: Readable) -> tuple[str, Bool[np.ndarray, " n"]]:
-    """One pass over all rows.
+    """One pass over all rows; all processes of a run take part, and each reads its share of blocks.
+
+    Every process also reads the first block: other files under the same name are noticed.
 
     Returns:
-      SHA-256 of dtype, shape and bytes, which is part of the key of everything derived; and which
-      rows hold a NaN or an infinity.
+      SHA-256 of dtype, shape and the SHA-256 of every block of 4,096 rows: part of the key of
+      everything derived; and which rows hold a NaN or an infinity.
+
+    Raises:
+      DisagreementError: the processes see different rows.
     """
-    state = hashlib.sha256(f"{raw.dtype.str}{raw.shape}".encode())
-    nonfinite = np.zeros(raw.shape[0], bool)
-    for start in range(0, raw.shape[0], _BLOCK):
-        block = np.ascontiguousarray(raw.read(start, min(start + _BLOCK, raw.shape[0])))
-        state.update(block.data if block.dtype.kind == "f" else block.tobytes())
-        nonfinite[start : start + _BLOCK] = ~np.isfinite(block).all(axis=1)
-    return state.hexdigest(), nonfinite
+    n = raw.shape[0]
+    found: list[tuple[str, np.ndarray]] = []
+    header = ""
+    with stop_together():
+        found = [_scan_block(raw, start) for start in my_share(range(0, n, _BLOCK))]
+        first = found[0][0] if found and is_primary_process() else _scan_block(raw, 0)[0]
+        header = f"{raw.dtype.str}{raw.shape}"
+    require_agreement(**{"dtype and shape": header, "the first rows": first})
+    digests = [part for parts in exchange_objects([d for d, _ in found]) for part in parts]
+    state = hashlib.sha256(header.encode())
+    for digest in digests:
+        state.update(bytes.fromhex(digest))
+    return state.hexdigest(), gather_rows(
+        np.concatenate([np.zeros(0, bool), *(b for _, b in found)])
+    )
+
+
+def _scan_block(raw: Readable, start: int) -> tuple[str, Bool[np.ndarray, " rows"]]:
+    """SHA-256 of the bytes of one block, and which of its rows are not finite."""
+    block = np.ascontiguousarray(raw.read(start, min(start + _BLOCK, raw.shape[0])))
+    content = block.data if block.dtype.kind == "f" else block.tobytes()
+    return hashlib.sha256(content).hexdigest(), ~np.isfinite(block).all(axis=1)

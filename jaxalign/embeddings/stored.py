@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,28 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxalign.embeddings.chunked_array import ChunkedArray, ChunkError, digest
-from jaxalign.embeddings.manifest import EmbeddingStoreError, Manifest, write_manifest
+from jaxalign.embeddings.commits import clear_commits, remove_commits, write_commits
+from jaxalign.embeddings.location import EmbeddingStoreError, Location
+from jaxalign.embeddings.manifest import Manifest, read_manifest, write_manifest
 from jaxalign.embeddings.record import Embeddings
 from jaxalign.models.card import ModelCard
+from jaxalign.parallel.failures import stop_together
+from jaxalign.parallel.multihost import exchange_objects, is_primary_process, my_share
 
 
 class EmbeddingStore:
-    """An open store; make one with `create_store` or `open_store`."""
+    """An open store; make one with `create_store` or `open_store`.
 
-    def __init__(self, path: Path, manifest: Manifest, ids: tuple[str, ...], values: ChunkedArray):
-        self.path, self.ids = path, ids
-        self._manifest, self._values = manifest, values
+    Reading and writing are matters of one process. Methods that look at the whole store
+    (`damaged_chunks`, `require_intact`, `finish`) must be called by all processes: each checks its
+    share, and all get the same answer.
+    """
+
+    def __init__(
+        self, location: Location, manifest: Manifest, ids: tuple[str, ...], values: ChunkedArray
+    ):
+        self.ids = ids
+        self._location, self._manifest, self._values = location, manifest, values
 
     def __len__(self) -> int:
         return self._manifest.rows
@@ -30,6 +41,11 @@ class EmbeddingStore:
         m = self._manifest
         done = f"{len(m.commits)} of {len(list(m.chunks()))} chunks"
         return f"EmbeddingStore({str(self.path)!r}, shape=({m.rows}, {m.width}), {done})"
+
+    @property
+    def path(self) -> str | Path:
+        """Where it lies: a local path, or a URL."""
+        return self._location.path
 
     @property
     def card(self) -> ModelCard:
@@ -81,33 +97,57 @@ class EmbeddingStore:
 
         Raises:
           ValueError: for another shape, dtype or boundary.
-          EmbeddingStoreError, StorageError: if the disk refuses.
+          StorageError: if the place cannot be written.
         """
         values = np.ascontiguousarray(values)
         stop = start + len(values)
         self._check_block(start, values)
-        try:
-            self._values.write(start, values)
-        except ChunkError as error:
-            raise unwritable(self.path, error) from error
-        commits = dict(self._manifest.commits)
-        for first in range(start, stop, self.chunk_rows):
-            commits[first] = digest(values[first - start : first - start + self.chunk_rows])
-        self._commit(commits)
+        self._values.write(start, values)
+        fresh = {
+            first: digest(values[first - start : first - start + self.chunk_rows])
+            for first in range(start, stop, self.chunk_rows)
+        }
+        write_commits(self._location, fresh)
+        commits = {**self._manifest.commits, **fresh}
+        self._manifest = dataclasses.replace(self._manifest, commits=commits)
+        if self.complete:
+            self._gather_commits()
 
-    def revoke(self, start: int) -> None:
-        """Takes back the commit of the chunk at row `start`, so that `pending` asks for it again.
+    def revoke(self, *starts: int) -> None:
+        """Takes back the commits of chunks, so that `pending` asks for them again.
 
         Args:
-          start: first row of a committed chunk.
+          *starts: first rows of committed chunks.
 
         Raises:
           ValueError: if there is no such commit.
         """
         commits = dict(self._manifest.commits)
-        if commits.pop(start, None) is None:
-            raise ValueError(f"no committed chunk begins at row {start}: {sorted(commits)[:5]} …")
-        self._commit(commits)
+        for start in starts:
+            if commits.pop(start, None) is None:
+                raise ValueError(
+                    f"no committed chunk begins at row {start}: {sorted(commits)[:5]} …"
+                )
+        # A kill in between leaves the commit in the manifest, to be found damaged once more.
+        remove_commits(self._location, starts)
+        self._manifest = dataclasses.replace(self._manifest, commits=commits)
+        write_manifest(self._location, self._manifest)
+
+    def refresh(self) -> None:
+        """Takes note of what other processes have committed."""
+        self._manifest = read_manifest(self._location)
+
+    def finish(self) -> None:
+        """After all processes have written: moves all commits into the manifest.
+
+        Raises:
+          EmbeddingStoreError, StorageError: the place cannot be read or written.
+        """
+        with stop_together():
+            if is_primary_process():
+                self._gather_commits()
+        with stop_together():
+            self.refresh()
 
     def read(self, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
         """Committed rows `start:stop`, without checking their hash.
@@ -150,7 +190,7 @@ class EmbeddingStore:
             raise self._corrupt(0, len(self), str(error)) from error
 
     def require_intact(self) -> None:
-        """Reads everything once and checks it.
+        """Reads everything once and checks it, each process its share.
 
         Raises:
           EmbeddingStoreError: if the store is incomplete or a chunk is damaged.
@@ -161,11 +201,12 @@ class EmbeddingStore:
 
     def damaged_chunks(self) -> list[tuple[int, int]]:
         """Row ranges of committed chunks whose bytes no longer have their hash."""
-        return [
-            (start, stop)
-            for start, stop in self._manifest.chunks()
-            if start in self._manifest.commits and not self._intact(start, stop)
-        ]
+        found: Sequence[list[int]] = []
+        with stop_together():
+            found = [
+                list(chunk) for chunk in my_share(self._committed()) if not self._intact(*chunk)
+            ]
+        return [(start, stop) for part in exchange_objects(found) for start, stop in part]
 
     def load(self, *, verify: bool = True) -> Embeddings:
         """The whole store in memory.
@@ -196,16 +237,21 @@ class EmbeddingStore:
                 f"({len(pending)} chunks are pending); run `embed` again to resume"
             )
 
+    def _committed(self) -> list[tuple[int, int]]:
+        return [chunk for chunk in self._manifest.chunks() if chunk[0] in self._manifest.commits]
+
     def _intact(self, start: int, stop: int) -> bool:
         try:
-            return digest(self.read(start, stop)) == self._manifest.commits[start]
-        except EmbeddingStoreError:
+            return digest(self._values.read(start, stop)) == self._manifest.commits[start]
+        except ChunkError:
             return False
 
-    def _commit(self, commits: Mapping[int, str]) -> None:
-        manifest = dataclasses.replace(self._manifest, commits=commits)
-        write_manifest(self.path, manifest)
-        self._manifest = manifest
+    def _gather_commits(self) -> None:
+        self.refresh()
+        # Only when all are there: two processes that do this at once then write the same.
+        if self.complete:
+            write_manifest(self._location, self._manifest)
+            clear_commits(self._location)
 
     def _check_block(self, start: int, values: np.ndarray) -> None:
         stop = start + len(values)
@@ -231,11 +277,3 @@ class EmbeddingStore:
             f"({reason}); run the same `embed` again, it computes damaged "
             "chunks anew, or delete the directory and embed everything again"
         )
-
-
-def unwritable(path: Path, error: Exception) -> EmbeddingStoreError:
-    """The error for a disk that refuses."""
-    return EmbeddingStoreError(
-        f"{path}: cannot be written ({error}); check permissions and "
-        "free space, or choose another directory"
-    )

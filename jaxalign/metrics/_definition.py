@@ -144,8 +144,8 @@ class FeatureMetric(Metric):
       statistics: (normalized float32 rows `[n, d]`, seed) → statistics, a pytree of host arrays.
       cross: (statistics of a, statistics of b) → what the pair needs of both, made once a pair for
         all metrics that share `statistics` and `cross`; None where `term` needs nothing.
-      crosses: (rows of all models, pairs of their numbers) → cross of every pair, where one sweep
-        over all models costs less than as many calls of `cross`.
+      crosses: (rows of all models, pairs of their numbers, mesh=) → cross of every pair, where one
+        sweep over all models costs less than as many calls of `cross`.
       cross_bytes: n → bytes that the cross of one pair holds, for metrics with `crosses`.
       flip: cross of (a, b) → cross of (b, a), at no cost; for directed metrics.
       term: (statistics of a, statistics of b, their cross or None) → outcome.
@@ -157,7 +157,7 @@ class FeatureMetric(Metric):
     statistics: Callable[[Any, int], Any]
     term: Callable[[Any, Any, Any], Outcome]
     cross: Callable[[Any, Any], Any] | None = None
-    crosses: Callable[[Any, Any], Any] | None = None
+    crosses: Callable[..., Any] | None = None
     cross_bytes: Callable[[int], int] | None = None
     flip: Callable[[Any], Any] | None = None
     bytes_per_model: Callable[[int, int], int]

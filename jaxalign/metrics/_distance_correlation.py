@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-import scipy.stats
+from scipy.special import chdtrc
 
 from jaxalign.metrics._definition import GramMetric
 from jaxalign.metrics._gram_pair import gram_pair_score, ratio_score
@@ -106,7 +106,7 @@ def chi_square_p_value(value: float, n: int) -> float:
     """P(χ²₁ ≥ n·dCor² + 1) for a debiased dCor²: conservative, valid for p up to about .3."""
     if math.isnan(value):
         return math.nan
-    return float(scipy.stats.chi2.sf(n * value + 1, df=1))
+    return float(chdtrc(1, max(n * value + 1, 0.0)))
 
 
 def _root(value: float, diagnostics: dict[str, Any]) -> float:

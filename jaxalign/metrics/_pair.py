@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxalign.embeddings.sources import ModelRows, model_rows
 from jaxalign.metrics._checks import check_pair
@@ -14,8 +15,11 @@ from jaxalign.metrics._definition import GraphMetric
 from jaxalign.pairwise.diagnostics import row_diagnostics
 from jaxalign.pairwise.edges import GraphStatistics, graph_statistics
 from jaxalign.pairwise.graph_pairs import graph_pair_terms, stack_graphs
-from jaxalign.pairwise.neighbors import neighbors
-from jaxalign.pairwise.ordering import unit_scale
+from jaxalign.pairwise.neighbors import neighbors_of_rows
+from jaxalign.pairwise.ordering import scale_down, scale_exponent
+from jaxalign.pairwise.row_blocks import largest_element, row_blocks
+from jaxalign.parallel.mesh import choose_mesh
+from jaxalign.parallel.padding import row_shards
 from jaxalign.types import Labels, Score
 
 _EXTREME = 40  # binary exponent of the largest element beyond which rows are scaled
@@ -29,6 +33,8 @@ def model_graph(
     groups: Labels | None = None,
     tile_size: int | None = None,
     progress: str | None = None,
+    mesh: Mesh | None = None,
+    gather: bool | None = None,
 ) -> tuple[GraphStatistics, dict]:
     """Per-model statistics of all graph metrics, and the diagnostics that travel with them.
 
@@ -39,22 +45,35 @@ def model_graph(
       groups: see `jaxalign.neighbors`.
       tile_size: see `jaxalign.neighbors`.
       progress: see `jaxalign.neighbors`.
+      mesh: devices that work; None means the default. Of several processes, all must call this;
+        each reads the rows of its own devices, and ends with the whole graph.
+      gather: hold all rows on every device, or pass them round; None chooses by memory.
 
     Returns:
       Graph statistics and a dictionary of diagnostics. Rows beyond 2^±40 are divided by a power of
       two, which `scale_exponent` states: edge values and scores are of the scaled rows.
     """
-    values = rows.load()
-    scaled, exponent = unit_scale(values)
+    mesh = choose_mesh(mesh, rows.n)
+    values = row_blocks(rows).kept(*row_shards(rows.n, mesh).of_process(mesh))
     # Scores do not depend on one scale for all rows, but edge values must fit into float32.
+    exponent = scale_exponent(largest_element(values))
     exponent = exponent if abs(exponent) > _EXTREME else 0
-    values = scaled if exponent else values
-    found = neighbors(
-        values, k=k, similarity=similarity, groups=groups, tile_size=tile_size, progress=progress
+    if exponent:
+        values = values.changed(lambda block: scale_down(block, exponent))
+    found = neighbors_of_rows(
+        values,
+        k=k,
+        similarity=similarity,
+        groups=groups,
+        tile_size=tile_size,
+        progress=progress,
+        mesh=mesh,
+        gather=gather,
     )
     diagnostics = row_diagnostics(values) | _hubness(found.indices) | dict(found.diagnostics)
     diagnostics |= {"scale_exponent": exponent} if exponent else {}
-    return graph_statistics(values, found.indices, found.scores), diagnostics
+    graph = graph_statistics(values, found.indices, found.scores, mesh=mesh, gather=gather)
+    return graph, diagnostics
 
 
 def degenerate(diagnostics: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ def pair_sides(
     sides = []
     for values in (x, y):
         rows = model_rows(values, normalize)
-        seen = row_diagnostics(rows.load()) | {"dtype": str(values.dtype)}
+        seen = row_diagnostics(rows) | {"dtype": str(values.dtype)}
         sides.append(Side(rows, seen))
     return *sides, normalize
 

@@ -8,16 +8,17 @@ the skipped neighbors that belong to the k nearest are listed one by one.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float64, Int64
+from jaxtyping import Array, Bool, Float64, Int64
 
 from jaxalign.pairwise.full_rows import FullRows
+from jaxalign.pairwise.row_tiles import RowTile
+from jaxalign.parallel.multihost import gather_rows
 
 
 class Boundary(NamedTuple):
@@ -34,41 +35,55 @@ class Boundary(NamedTuple):
     columns: Int64[np.ndarray, " e"]
 
 
-def boundaries(full: FullRows, ks: Sequence[int], *, tile: int, advance) -> dict[int, Boundary]:
-    """Boundaries of one model for several k.
+def boundaries(
+    full: FullRows, ks: Sequence[int], *, tile: int, advance: Callable[[int], None]
+) -> dict[int, Boundary]:
+    """Boundaries of one model for several k: each process finds those of its rows, and gets all.
 
     Args:
       full: the model; its codes exclude a row itself and its group.
       ks: numbers of neighbors, each at most the number of eligible columns of every row.
-      tile: query rows at once.
+      tile: query rows at once on a device.
       advance: called with the number of rows done.
 
     Note:
-      Must be called under `jax.enable_x64(True)`.
+      Must be called under `jax.enable_x64(True)`, by all processes.
     """
-    n = full.n
-    eligible = n - np.bincount(full.codes)[full.codes]
-    thresholds = {k: np.empty(n) for k in ks}
+    eligible = full.n - np.bincount(full.codes)[full.codes]
+    first, last = full.products.own
+    thresholds = {k: np.empty(last - first) for k in ks}
     listed: dict[int, list[tuple[int, Int64[np.ndarray, " e"]]]] = {k: [] for k in ks}
-    for start in range(0, n, tile):
-        begin = min(start, n - tile)  # one shape: the last tile overlaps its predecessor
-        keys, rows = full.keys(begin, begin + tile), np.arange(start, begin + tile)
+    for tiles in full.tiles(tile):
         for k in ks:
-            found, narrow = _in_the_gap(full, rows, keys[start - begin :], k, eligible[rows])
-            thresholds[k][rows] = found
-            for row in rows[narrow]:
-                order = np.sort(np.asarray(keys[row - begin]))[: eligible[row]]
-                thresholds[k][row], extra = _before_ties(full, int(row), order, k)
-                listed[k].append((int(row), extra))
-        advance(len(rows))
-    return {k: Boundary(thresholds[k], *_flat(listed[k])) for k in ks}
+            # All devices sort before the first result is waited for.
+            nearest = [_nearest(full, part, k) for part in tiles]
+            for (start, keys), ends in zip(tiles, nearest, strict=True):
+                rows = np.arange(start, start + len(keys))
+                found, narrow = _in_the_gap(full, rows, ends, eligible[rows] <= k)
+                thresholds[k][rows - first] = found
+                for row in rows[narrow]:
+                    order = np.sort(np.asarray(keys[row - start]))[: eligible[row]]
+                    middle, extra = _before_ties(full, int(row), order, k)
+                    thresholds[k][row - first] = middle
+                    listed[k].append((int(row), extra))
+        advance(sum(len(part.keys) for part in tiles))
+    return {k: Boundary(gather_rows(thresholds[k]), *_flat(listed[k])) for k in ks}
 
 
-def _in_the_gap(full: FullRows, rows, keys: Int64[Array, "t n"], k: int, eligible):
-    """Thresholds between the k-th and the next value, and which gaps are too narrow for one."""
-    nearest = _kth_on_host if jax.default_backend() == "cpu" else _kth_on_device
-    last = eligible <= k  # nothing eligible is left behind the k-th
-    kth, following = (full.leading(np.asarray(part)) for part in nearest(keys, k))
+def _nearest(full: FullRows, tile: RowTile, k: int):
+    return (_kth_on_host if full.products.on_host else _kth_on_device)(tile.keys, k)
+
+
+def _in_the_gap(full: FullRows, rows, ends, last: Bool[np.ndarray, " t"]):
+    """Thresholds between the k-th and the next value, and which gaps are too narrow for one.
+
+    Args:
+      full: the model.
+      rows: row numbers.
+      ends: keys of the k-th and the next.
+      last: rows in which nothing eligible is left behind the k-th.
+    """
+    kth, following = (full.leading(np.asarray(part)) for part in ends)
     following = np.where(last, np.inf, following)
     margin = full.values.intercept[rows] + np.where(last, 0, following) * full.relative_margin
     # Both ends of the gap are off by one margin at most when they are computed again.
@@ -115,5 +130,7 @@ def _before_ties(full: FullRows, row: int, keys: Int64[np.ndarray, " c"], k: int
 
 def _flat(listed) -> tuple[Int64[np.ndarray, " e"], Int64[np.ndarray, " e"]]:
     none = np.empty(0, np.int64)
+    listed = sorted(listed, key=lambda item: item[0])  # devices take turns
     rows = [np.full(len(columns), row, np.int64) for row, columns in listed]
-    return np.concatenate([none, *rows]), np.concatenate([none, *(c for _, c in listed)])
+    mine = [none, *rows], [none, *(columns for _, columns in listed)]
+    return tuple(gather_rows(np.concatenate(parts)) for parts in mine)

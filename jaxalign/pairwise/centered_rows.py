@@ -15,9 +15,12 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from jaxalign.embeddings.sources import ModelRows
+from jaxalign.pairwise.kernels import rounding
+from jaxalign.parallel.multihost import gather_rows, my_share
 
 _MEDIAN_ROWS = 256  # sampled rows compared at once
 _READ = 4096  # rows read at once by the survey: part of the definition of the column means
+_CANDIDATES = 2**14  # distances that may be the median and are computed one by one
 _SAMPLE = 2000  # rows whose median distance is the bandwidth of a Gaussian kernel
 
 
@@ -46,20 +49,29 @@ def survey(model: ModelRows, sampled: Int[np.ndarray, " s"]) -> CenteredModel:
     """Column means, scale and sample of a model, in one pass over its rows.
 
     Means are those of the differences to the first row: a constant column then centers to exact
-    zeros, which a rounded mean would miss.
+    zeros, which a rounded mean would miss. Each process reads its share of the blocks of 4,096
+    rows, and the first row. Sums of blocks are added in the order of the blocks, so that the result
+    does not depend on the number of processes.
     """
+    starts = range(0, model.n, _READ)
     first = model.read(0, 1).astype(np.float64)
-    total, largest = np.zeros(model.d), 0.0
-    sample = np.empty((len(sampled), model.d))
-    for start in range(0, model.n, _READ):
+    sums, samples, places = [np.zeros((0, model.d + 1))], [np.zeros((0, model.d))], []
+    for start in my_share(starts):
         block = model.read(start, start + _READ)
-        inside = (sampled >= start) & (sampled < start + len(block))
-        sample[inside] = block[sampled[inside] - start]
+        inside = np.flatnonzero((sampled >= start) & (sampled < start + len(block)))
+        samples.append(block[sampled[inside] - start].astype(np.float64))
+        places.append(inside)
         difference = block - first
-        total += difference.sum(axis=0)
-        largest = max(largest, float(np.abs(difference).max()))
+        sums.append([[*difference.sum(axis=0), np.abs(difference).max()]])
+    sums, places = gather_rows(np.concatenate(sums)), np.concatenate([*places, np.zeros(0, int)])
+    total = np.zeros(model.d)
+    for block in sums[:, :-1]:
+        total += block
+    largest = sums[:, -1].max()
     mean = first[0] + total / model.n
     exponent = math.frexp(largest)[1] - 1 if largest > 0 else 0
+    sample = np.empty((len(sampled), model.d))
+    sample[gather_rows(places)] = gather_rows(np.concatenate(samples))
     return CenteredModel(model, mean, exponent, _centered(sample, mean, exponent))
 
 
@@ -86,23 +98,56 @@ def check_lengths(models: Sequence[ModelRows]) -> int:
 def median_distance(sample: Float64[np.ndarray, "s d"]) -> float:
     """Median off-diagonal Euclidean distance, by direct selection on the host.
 
-    0 when more than half of the pairs are duplicates (or there is a single row).
+    float32 products tell which distances may be the median; these alone are taken in float64. 0
+    when more than half of the pairs are duplicates (or there is a single row).
     """
     if len(sample) < 2:
         return 0.0
-    squares = np.square(sample).sum(axis=1)
-    bound = 2.0**-53 * (8 + 4 * math.sqrt(sample.shape[1]))
-    upper = []
-    for start in range(0, len(sample), _MEDIAN_ROWS):
-        rows = slice(start, start + _MEDIAN_ROWS)
-        total = squares[rows, None] + squares[None, start:]
-        squared = total - 2 * (sample[rows] @ sample[start:].T)
-        squared[squared <= bound * total] = 0.0
-        upper.append(squared[np.triu_indices(*squared.shape[:1], 1, squared.shape[1])])
-    found = np.concatenate(upper)
+    squares, error = _upper_squares(sample, np.float32)
     # The middle one, or two: selected before any root is taken.
-    middle = np.unique([(len(found) - 1) // 2, len(found) // 2])
-    return float(np.sqrt(np.partition(found, middle)[middle]).mean())
+    middle = np.unique([(len(squares) - 1) // 2, len(squares) // 2])
+    found = np.partition(squares, middle)[middle]
+    low, high = found[0] - 2 * error, found[-1] + 2 * error
+    places = np.flatnonzero((squares >= low) & (squares <= high))
+    if len(places) > _CANDIDATES:  # few different distances
+        exact, _ = _upper_squares(sample, np.float64)
+    else:
+        exact = _squares_at(sample, places)
+        middle -= np.count_nonzero(squares < low)
+    return float(np.sqrt(np.partition(exact, middle)[middle]).mean())
+
+
+def _upper_squares(
+    sample: Float64[np.ndarray, "s d"], dtype: type
+) -> tuple[Float[np.ndarray, " p"], float]:
+    """Squared distances of all pairs i < j in order of i, and a bound of their errors."""
+    rows = sample.astype(dtype)
+    squares = np.square(sample).sum(axis=1).astype(dtype)
+    relative = dtype(rounding(np.dtype(dtype).name, sample.shape[1]))
+    count = len(sample)
+    out, place = np.empty(count * (count - 1) // 2, dtype), 0
+    for start in range(0, count, _MEDIAN_ROWS):
+        total = squares[start : start + _MEDIAN_ROWS, None] + squares[None, start:]
+        found = rows[start : start + _MEDIAN_ROWS] @ rows[start:].T
+        found *= dtype(-2)
+        found += total
+        total *= relative
+        found[found <= total] = 0
+        for i, line in enumerate(found):
+            out[place : place + len(line) - i - 1] = line[i + 1 :]
+            place += len(line) - i - 1
+    return out, float(relative * 2 * squares.max())
+
+
+def _squares_at(
+    sample: Float64[np.ndarray, "s d"], places: Int[np.ndarray, " p"]
+) -> Float64[np.ndarray, " p"]:
+    """Squared distances of single pairs, by their places in the order of `_upper_squares`."""
+    lengths = np.arange(len(sample) - 1, 0, -1)
+    firsts = np.concatenate([[0], np.cumsum(lengths)])
+    i = np.searchsorted(firsts, places, side="right") - 1
+    j = places - firsts[i] + i + 1
+    return np.square(sample[i] - sample[j]).sum(axis=1)
 
 
 def _centered(

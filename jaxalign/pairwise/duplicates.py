@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int, Int32, UInt64
+from jaxtyping import Float32, Float64, Int, Int32, UInt32, UInt64
 
 from jaxalign.pairwise.exhaustive import Lists
+from jaxalign.pairwise.row_blocks import RowBlocks, of_rows, own_blocks, row_blocks
+from jaxalign.parallel.multihost import gather_rows
 
 _ENTRIES = 2**21  # members held at once while lists are expanded
-_ROWS = 4096
 
 
 class Distinct(NamedTuple):
@@ -30,13 +31,20 @@ class Distinct(NamedTuple):
     starts: Int[np.ndarray, " u1"]
 
 
-def distinct_rows(rows: Float32[np.ndarray, "n d"]) -> Distinct:
-    """Groups bit-equal rows; −0 counts as 0."""
-    keys = _hashes(rows)
+def distinct_rows(rows: Float32[np.ndarray, "n d"] | RowBlocks) -> Distinct:
+    """Groups bit-equal rows; −0 counts as 0.
+
+    Each process hashes its own rows. Rows of equal hash are compared with the first of them, which
+    another process may hold: repeated rows alone are read twice.
+    """
+    rows = row_blocks(rows)
+    weights = _weights(rows.d)
+    keys = of_rows(rows, lambda block: _bits(block).astype(np.uint64) @ weights)
     _, first, value = np.unique(keys, return_index=True, return_inverse=True)
-    if len(first) < len(rows) and not _equal(rows, first[value]):
-        bits = np.ascontiguousarray(rows + np.float32(0)).view(np.void(4 * rows.shape[1]).dtype)
-        _, first, value = np.unique(bits.ravel(), return_index=True, return_inverse=True)
+    strangers = _strangers(rows, first[value])
+    if len(strangers):
+        value = _split(rows, value, np.unique(value[strangers]))
+        _, first, value = np.unique(value, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -46,21 +54,42 @@ def distinct_rows(rows: Float32[np.ndarray, "n d"]) -> Distinct:
     return Distinct(first[order], value, members, starts)
 
 
-def _hashes(rows) -> UInt64[np.ndarray, " n"]:
-    """Equal rows have equal sums of their bits times fixed odd numbers, modulo 2⁶⁴."""
-    weights = np.random.default_rng(0).integers(2**63, size=rows.shape[1], dtype=np.uint64) * 2 + 1
-    hashes = np.empty(len(rows), np.uint64)
-    for start in range(0, len(rows), _ROWS):
-        block = np.ascontiguousarray(rows[start : start + _ROWS] + np.float32(0))
-        hashes[start : start + _ROWS] = block.view(np.uint32).astype(np.uint64) @ weights
-    return hashes
+def _weights(d: int) -> UInt64[np.ndarray, " d"]:
+    return np.random.default_rng(0).integers(2**63, size=d, dtype=np.uint64) * 2 + 1
 
 
-def _equal(rows, others) -> bool:
-    return all(
-        (rows[start : start + _ROWS] == rows[others[start : start + _ROWS]]).all()
-        for start in range(0, len(rows), _ROWS)
-    )
+def _bits(block) -> UInt32[np.ndarray, "n d"]:
+    """Equal rows have equal sums of these times fixed odd numbers, modulo 2⁶⁴."""
+    return np.ascontiguousarray(block + np.float32(0)).view(np.uint32)
+
+
+def _strangers(rows: RowBlocks, first) -> Int[np.ndarray, " s"]:
+    """Rows that differ from the first row of their hash."""
+    repeated = np.flatnonzero(first != np.arange(rows.n))
+    found = [np.zeros(0, np.int64)]
+    for start, stop in own_blocks(rows.n):
+        part = repeated[np.searchsorted(repeated, start) : np.searchsorted(repeated, stop)]
+        if len(part):
+            differ = (rows.take(part) != rows.take(first[part])).any(axis=1)
+            found.append(part[differ])
+    return gather_rows(np.concatenate(found))
+
+
+def _split(rows: RowBlocks, value, mixed) -> Int[np.ndarray, " n"]:
+    """Numbers of values, those that stand for several values replaced by new ones.
+
+    All rows of such numbers are exchanged: few, as 64 bits tell rows apart.
+    """
+    members = np.flatnonzero(np.isin(value, mixed))
+    parts = [np.zeros((0, rows.d), np.uint32)]
+    for start, stop in own_blocks(rows.n):
+        part = members[np.searchsorted(members, start) : np.searchsorted(members, stop)]
+        parts.append(_bits(rows.take(part)))
+    bits = gather_rows(np.concatenate(parts))
+    whole = np.ascontiguousarray(bits).view(np.void(4 * rows.d).dtype).ravel()
+    value = value.copy()
+    value[members] = rows.n + np.unique(whole, return_inverse=True)[1]
+    return value
 
 
 class Units(NamedTuple):

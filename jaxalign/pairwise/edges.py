@@ -7,14 +7,23 @@ embeddings (mean cosine .998: K ≈ 1, K̄ ≈ 10⁻³).
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Float64, Int, Int32
 
-_ROWS = 128  # rows gathered at once: bounds memory at rows · k · d
+from jaxalign.pairwise.decide import GATHER_ROWS, pair_values
+from jaxalign.pairwise.ordering import padded_width
+from jaxalign.pairwise.row_blocks import RowBlocks, column_means, of_rows, row_blocks
+from jaxalign.pairwise.search_plan import gathers
+from jaxalign.parallel.mesh import SPLIT, choose_mesh
+from jaxalign.parallel.multihost import gather_rows
+from jaxalign.parallel.padding import Shards, own_rows, place_rows, row_shards
+from jaxalign.parallel.ring import shard_index
 
 
 class GraphStatistics(NamedTuple):
@@ -47,38 +56,70 @@ class GraphStatistics(NamedTuple):
 
 
 def graph_statistics(
-    rows: Float32[np.ndarray, "n d"],
+    rows: Float32[np.ndarray, "n d"] | RowBlocks,
     ids: Int32[np.ndarray, "n k"],
     scores: Float32[np.ndarray, "n k"],
+    *,
+    mesh: Mesh | None = None,
+    gather: bool | None = None,
 ) -> GraphStatistics:
     """Edge values and reverse positions of a graph over the given (normalized) rows.
 
     Args:
-      rows: the stored rows the graph was built from.
-      ids: neighbor ids, nearest first.
+      rows: the stored rows the graph was built from; a process reads those of its own devices.
+      ids: neighbor ids, nearest first; whole in every process.
       scores: ordering scores of the same neighbors.
+      mesh: devices that work; None means the default.
+      gather: hold all rows on every device, or pass them round; None chooses by memory.
 
     Returns:
-      `GraphStatistics` on the host; sums are taken in float64.
+      `GraphStatistics` on the host, whole in every process; sums are taken in float64.
     """
+    rows = row_blocks(rows)
+    mesh = choose_mesh(mesh, rows.n)
+    mean = column_means(rows)
+    means = of_rows(rows, lambda block: np.einsum("id,d->i", block.astype(np.float64), mean))
+    shards = row_shards(rows.n, mesh, multiple=GATHER_ROWS)
+    inner = _edge_products(rows, ids, shards, mesh, gather=gather)
+    start, stop = shards.of_process(mesh)
+    # Exact products and float64 sums: of K̄, at 10⁻⁶ of K, ten digits are left.
+    centered = (inner - means[start:stop, None]).astype(np.float32)
+    return GraphStatistics(ids, _reverse_positions(ids), gather_rows(centered), scores, means)
+
+
+def _edge_products(
+    rows: RowBlocks, ids, shards: Shards, mesh: Mesh, *, gather
+) -> Float64[np.ndarray, "rows k"]:
+    """K on the edges of the rows of this process."""
+    if gather is None:
+        gather = gathers(shards.padded, rows.d, mesh)
+    missing = padded_width(rows.d) - rows.d
+    values = place_rows(lambda a, b: np.pad(rows.read(a, b), ((0, 0), (0, missing))), shards, mesh)
+    placed = place_rows(lambda a, b: ids[a:b], shards, mesh)
     with jax.enable_x64(True):
-        centered, means = map(np.asarray, _edge_values(jnp.asarray(rows), jnp.asarray(ids)))
-    return GraphStatistics(ids, _reverse_positions(ids), centered, scores, means)
+        inner = own_rows(_edge_program(mesh, shards.n, gather=gather)(values, placed), shards)
+    return inner
 
 
-@jax.jit
-def _edge_values(
-    rows: Float32[Array, "n d"], ids: Int32[Array, "n k"]
-) -> tuple[Float32[Array, "n k"], Float64[Array, " n"]]:
-    mean = rows.astype(jnp.float64).mean(0)
+@functools.lru_cache
+def _edge_program(mesh: Mesh, n: int, *, gather: bool):
+    def local(rows, ids):
+        first = shard_index() * len(ids)
+        own = jnp.arange(len(ids), dtype=jnp.int32)
+        tiles = len(ids) // GATHER_ROWS
+        valid = jnp.broadcast_to((first + own < n)[:, None], ids.shape)
+        values = pair_values(
+            rows,
+            own.reshape(tiles, GATHER_ROWS),
+            ids.reshape(tiles, GATHER_ROWS, -1),
+            valid.reshape(tiles, GATHER_ROWS, -1),
+            jnp.int32(tiles),
+            euclidean=False,
+            gather=gather,
+        )
+        return values.reshape(ids.shape)
 
-    def edges(row_and_ids):
-        row, neighbors = row_and_ids
-        x, others = row.astype(jnp.float64), rows[neighbors].astype(jnp.float64)
-        return ((others - mean[None, :]) * x[None, :]).sum(-1), (x * mean).sum()
-
-    centered, means = jax.lax.map(edges, (rows, ids), batch_size=_ROWS)
-    return centered.astype(jnp.float32), means
+    return jax.jit(jax.shard_map(local, mesh=mesh, in_specs=SPLIT, out_specs=SPLIT))
 
 
 def _reverse_positions(ids: Int32[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:

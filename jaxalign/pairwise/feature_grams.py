@@ -21,10 +21,12 @@ from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.centered_rows import CenteredModel, check_lengths, survey
 from jaxalign.pairwise.centering import GramTerms, clear_noise
 from jaxalign.pairwise.kernels import UNIT
+from jaxalign.parallel.multihost import exchange, gather_rows, my_share
 from jaxalign.progress import Progress
 
 _WIDTH = 64  # panels are padded to multiples of this many columns
 _ROWS = 2048  # rows multiplied at once
+_EXCHANGED = 2**20  # numbers that a process sends at once
 
 
 def linear_feature_terms(
@@ -44,10 +46,15 @@ def linear_feature_terms(
       progress: label of a progress line; None prints nothing.
 
     Returns:
-      `GramTerms`, the same numbers as the tile route gives in float64.
+      `GramTerms`, the same numbers as the tile route gives in float64, equal on all processes.
 
     Raises:
       ValueError: unequal numbers of rows.
+
+    Note:
+      Each process reads its share of the blocks of 2,048 rows (and of those of the survey) and sums
+      their products; the sums are exchanged a few rows at a time. How many processes there are
+      changes the order of these additions in float64, and nothing else.
     """
     n = check_lengths(models)
     every = list(range(len(models)))
@@ -92,21 +99,21 @@ def _cross_squares(
 ) -> Float64[np.ndarray, "a b"]:
     """‖X_aᵀ X_b‖²_F of all pairs of models of two panels."""
     size = min(_ROWS, 1 << (n - 1).bit_length())
-    total = None
-    for start in range(0, n, size):
+    shape = (_padded(left), _padded(right))
+    total = jnp.zeros(shape)
+    for start in my_share(range(0, n, size)):
         x = _panel_rows(left, start, size)
         y = x if right is left else _panel_rows(right, start, size)
-        total = _add_product(total, x, y) if total is not None else _product(x, y)
+        total = _add_product(total, x, y)
         progress.advance(min(size, n - start))
-    squares = np.square(np.asarray(total))
+    squares = np.square(_sum_of_processes(np.asarray(total)))
     rows, columns = (np.cumsum([0, *(c.rows.d for c in side)]) for side in (left, right))
     squares = squares[: rows[-1], : columns[-1]]
     return np.add.reduceat(np.add.reduceat(squares, rows[:-1], axis=0), columns[:-1], axis=1)
 
 
 def _panel_rows(models: Sequence[CenteredModel], start: int, size: int) -> Float64[Array, "b p"]:
-    width = sum(c.rows.d for c in models)
-    out = np.zeros((size, -(-width // _WIDTH) * _WIDTH))
+    out = np.zeros((size, _padded(models)))
     column = 0
     for model in models:
         rows = model.read(start, start + size)
@@ -115,9 +122,17 @@ def _panel_rows(models: Sequence[CenteredModel], start: int, size: int) -> Float
     return jnp.asarray(out)
 
 
-@jax.jit
-def _product(x: Float64[Array, "b p"], y: Float64[Array, "b q"]) -> Float64[Array, "p q"]:
-    return jnp.matmul(x.T, y, precision=jax.lax.Precision.HIGHEST)
+def _padded(models: Sequence[CenteredModel]) -> int:
+    return -(-sum(c.rows.d for c in models) // _WIDTH) * _WIDTH
+
+
+def _sum_of_processes(total: Float64[np.ndarray, "p q"]) -> Float64[np.ndarray, "p q"]:
+    """Sums what the processes have, in their order."""
+    out, step = np.zeros_like(total), max(1, _EXCHANGED // total.shape[1])
+    for start in range(0, len(total), step):
+        for part in exchange(total[start : start + step]):
+            out[start : start + step] += part
+    return out
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -130,7 +145,7 @@ def _add_product(
 def _terms(
     centered: Sequence[CenteredModel], chosen: Sequence[int], z: Float64[np.ndarray, "a m"], n: int
 ) -> GramTerms:
-    norms = np.stack([_row_squares(model, n) for model in centered])
+    norms = gather_rows(np.stack([_row_squares(model, n) for model in centered], axis=1)).T
     cross, totals = norms[list(chosen)] @ norms.T, norms.sum(axis=1)
     outer = np.outer(totals[list(chosen)], totals)
     biased, pairs = z.copy(), (z - cross - outer / (n * max(n - 1, 1))) / 2
@@ -147,5 +162,5 @@ def _terms(
 
 
 def _row_squares(model: CenteredModel, n: int) -> Float64[np.ndarray, " n"]:
-    blocks = (model.read(start, start + _ROWS) for start in range(0, n, _ROWS))
-    return np.concatenate([np.square(block).sum(axis=1) for block in blocks])
+    blocks = (model.read(start, start + _ROWS) for start in my_share(range(0, n, _ROWS)))
+    return np.concatenate([np.zeros(0), *(np.square(block).sum(axis=1) for block in blocks)])

@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float32, Float64, Int32, Int64
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise import ordering
+from jaxalign.pairwise.row_products import RowProducts, column_mask, row_products
+from jaxalign.pairwise.row_tiles import RowTile, row_tiles
 from jaxalign.pairwise.row_values import MANTISSA_BITS, RowValues, index_bits, row_values
+from jaxalign.parallel.padding import row_shards
 
-_COLUMNS = 2048  # columns read at once where rows are not kept
 _FEW, _MANY = 32, 1024  # pairs decided at once: two shapes, two compilations
 
 
@@ -35,15 +39,11 @@ class FullRows:
 
     Attributes:
       values: constants of the model.
-      kept: all centered rows on the device; None if they are read again for every tile.
-      duplicates: column that stands for each column; None if no two rows are equal.
-      codes: rows of equal code never meet: a row and itself, or a group.
+      products: its rows over the devices.
     """
 
     values: RowValues
-    kept: Float64[Array, "n d"] | None
-    duplicates: Int64[Array, " n"] | None
-    codes: Int32[np.ndarray, " n"]
+    products: RowProducts
 
     @property
     def n(self) -> int:
@@ -55,26 +55,14 @@ class FullRows:
         """Mask of the bits of a key that hold the column."""
         return column_mask(self.n)
 
-    def keys(self, start: int, stop: int) -> Int64[Array, "t n"]:
-        """Sortable comparison of rows `start:stop` with all; excluded columns come last.
+    @property
+    def codes(self) -> Int32[np.ndarray, " n"]:
+        """Rows of equal code never meet: a row and itself, or a group."""
+        return self.products.codes
 
-        Must be called under `jax.enable_x64(True)`.
-        """
-        mine = jnp.asarray(self._centered(start, stop))
-        products = [_products(mine, block) for block in self._columns()]
-        base, column = jnp.asarray(self.values.base[start:stop]), jnp.asarray(self.values.column)
-        own, others = jnp.asarray(self.codes[start:stop]), jnp.asarray(self.codes)
-        return _pack(products, base, column, own, others, self.duplicates)
-
-    def _centered(self, start: int, stop: int) -> Float64[np.ndarray, "t d"]:
-        return self.values.read(start, stop) - self.values.center
-
-    def _columns(self) -> Iterator[Float64[Array, "columns d"]]:
-        if self.kept is not None:
-            yield self.kept
-            return
-        for start in range(0, self.n, _COLUMNS):
-            yield jnp.asarray(self._centered(start, min(start + _COLUMNS, self.n)))
+    def tiles(self, most: int) -> Iterator[list[RowTile]]:
+        """The rows of this process compared with all, see `row_tiles`."""
+        return row_tiles(self.products, most)
 
     def leading(self, keys: Int64[np.ndarray, "*c"]) -> Float64[np.ndarray, "*c"]:
         """Values v of the given keys, to their leading bits."""
@@ -166,16 +154,13 @@ class FullRows:
         return columns[np.lexsort((columns, found, runs))]
 
 
-def column_mask(n: int) -> np.int64:
-    """The bits of a key that hold the column."""
-    return np.int64((1 << index_bits(n)) - 1)
-
-
 def full_rows(
     model: ModelRows,
     *,
     euclidean: bool,
-    resident: bool,
+    mesh: Mesh,
+    memory_budget: int,
+    gather: bool | None = None,
     codes: Int32[np.ndarray, " n"] | None = None,
 ) -> FullRows:
     """Prepares a model.
@@ -183,47 +168,32 @@ def full_rows(
     Args:
       model: rows of the model.
       euclidean: squared distances, else inner products.
-      resident: keep all rows, in `12 n d` bytes; else they are read again for every tile.
+      mesh: devices over which the rows are split.
+      memory_budget: bytes of a process. Its rows are kept, in 12 d bytes a row, if they fit into
+        half of it, else all are read again for every tile.
+      gather: columns on every device instead of a ring; None: if they too fit into that half.
       codes: rows of equal code are excluded from each other's comparison; None: itself only.
 
     Note:
-      Must be called under `jax.enable_x64(True)`.
+      Must be called under `jax.enable_x64(True)`, by all processes.
     """
-    values = row_values(model, euclidean=euclidean, resident=resident)
-    rows = np.arange(values.n)
-    # Products of equal columns may differ in their last bits: one column stands for all of them.
-    unequal = values.exact or (values.classes == rows).all()
-    return FullRows(
-        values,
-        kept=jnp.asarray(values.rows - values.center) if values.rows is not None else None,
-        duplicates=None if unequal else jnp.asarray(values.classes),
-        codes=rows.astype(np.int32) if codes is None else codes,
-    )
+    n, d = model.n, model.d
+    shards = row_shards(n, mesh)
+    devices = devices_a_process(mesh)
+    own, spare = 12 * d * shards.size * devices, memory_budget // 2
+    resident = own <= spare
+    if gather is None:
+        gather = mesh.size == 1 or own + 8 * d * n * devices <= spare
+    keep = shards.of_process(mesh) if resident else None
+    values = row_values(model, euclidean=euclidean, keep=keep)
+    codes = np.arange(n, dtype=np.int32) if codes is None else codes.astype(np.int32)
+    products = row_products(values, codes, mesh, shards, gather=gather, resident=resident)
+    return FullRows(values, products)
 
 
-@jax.jit
-def _products(mine: Float64[Array, "t d"], block: Float64[Array, "c d"]) -> Float64[Array, "t c"]:
-    return jnp.matmul(mine, block.T, precision=jax.lax.Precision.HIGHEST)
-
-
-@jax.jit
-def _pack(
-    products: list[Float64[Array, "t _"]],
-    base: Float64[Array, " t"],
-    column: Float64[Array, " n"],
-    own: Int32[Array, " t"],
-    codes: Int32[Array, " n"],
-    duplicates: Int64[Array, " n"] | None,
-) -> Int64[Array, "t n"]:
-    n = column.shape[0]
-    product = products[0] if len(products) == 1 else jnp.concatenate(products, axis=1)
-    v = jnp.maximum((base[:, None] + column[None, :]) - 2.0 * product, 0.0)
-    if duplicates is not None:
-        v = v[:, duplicates]
-    bits = jax.lax.bitcast_convert_type(v, jnp.int64)
-    bits = jnp.where(own[:, None] == codes[None, :], jnp.iinfo(jnp.int64).max, bits)
-    low = column_mask(n)
-    return (bits & ~low) | jnp.arange(n, dtype=jnp.int64)[None, :]
+def devices_a_process(mesh: Mesh) -> int:
+    """Devices of a process that share its memory budget: the most of any process."""
+    return max(Counter(device.process_index for device in mesh.devices.flat).values())
 
 
 @functools.partial(jax.jit, static_argnames="euclidean")

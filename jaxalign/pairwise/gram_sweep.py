@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float64, Int
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Int32
 
 from jaxalign.embeddings.sources import ModelRows
-from jaxalign.pairwise.centered_rows import median_distance, sample_rows, survey
 from jaxalign.pairwise.centering import GramTerms, centered_terms
-from jaxalign.pairwise.gram_tiles import CHUNK, Block, Sums, accumulate, describe
+from jaxalign.pairwise.gram_blocks import GramBlocks
+from jaxalign.pairwise.gram_ring import sharded_accumulate
+from jaxalign.pairwise.gram_schedule import batches, choose_layout, tile_table
+from jaxalign.pairwise.gram_tiles import CHUNK, Block, Sums
 from jaxalign.pairwise.kernels import UNIT, rounding
+from jaxalign.parallel.mesh import SPLIT, local_mesh
+from jaxalign.parallel.multihost import exchange
+from jaxalign.parallel.padding import place_whole
+from jaxalign.parallel.torus import ring_order
 from jaxalign.progress import Progress
 
-_TILE = 256  # where the caller names none: tiles of dozens of models then stay in the cache
-_COLUMNS = 128  # sampled columns that estimate the row means
 _WIDTH = 64  # widths are padded to multiples of this, so that few shapes are compiled
 _STEP = 5e10  # operations of one device call: a second or less, so that progress is seen
-# Device calls in flight: on CPU, parts of each run on a single core.
+# Calls in flight of a single device: on CPU, parts of each run on a single core. Programs of
+# several devices wait for each other: those come one by one, in the same order everywhere.
 _AT_ONCE = min(4, os.cpu_count() or 1)
 
 
@@ -37,6 +41,8 @@ class GramSweep:
         kernels: tuple[str, ...],
         chosen: Sequence[int],
         *,
+        mesh: Mesh,
+        gather: bool | None,
         bandwidth: float,
         seed: int,
         dtype: str,
@@ -51,149 +57,131 @@ class GramSweep:
         self.back = np.argsort(self.order)
         # The sweep takes them in its own order: all models are then 0, 1, 2, …
         self.rows = np.sort(self.back[chosen]).astype(np.int32)
-        self.bandwidth, self.seed = bandwidth, seed
-        self.tile, self.length = _shapes(self.n, self.widths, dtype, tile_size, budget)
-        self.starts = list(range(0, self.n, self.length))
-        row_tiles = -(-self.n // self.tile)
-        self.tiles = row_tiles * (row_tiles + 1) // 2
-        self._offsets: dict[int, tuple] = {}
+        self.bandwidth, self.seed, self.mesh = bandwidth, seed, mesh
+        self.layout = choose_layout(
+            self.n,
+            self.widths,
+            devices=mesh.size,
+            local=local_mesh(mesh).size,
+            dtype=dtype,
+            tile_size=tile_size,
+            budget=budget,
+            gather=gather,
+        )
+
+    @property
+    def tiles(self) -> int:
+        """Tile pairs of the whole sweep."""
+        tables = (self._table(starts) for starts in self._starts())
+        return sum(int(spans[..., 1].sum()) for _, spans in tables)
 
     def run(self, progress: Progress) -> dict[str, GramTerms]:
-        """Terms of all kernels."""
-        self._survey()
-        count, m = len(self.kernels), len(self.models)
-        self._products = [np.zeros((len(self.rows), m)) for _ in range(count)]
-        self._sums = [np.zeros((m, len(self.starts) * self.length)) for _ in range(count)]
+        """Terms of all kernels, equal on all processes."""
+        self._blocks = GramBlocks(
+            self.models,
+            self.widths,
+            self.kernels,
+            self.mesh,
+            self.layout,
+            bandwidth=self.bandwidth,
+            seed=self.seed,
+            dtype=self.dtype,
+        )
+        shape = len(self.rows), len(self.models)
+        self._products = [np.zeros(shape) for _ in self.kernels]
+        self._sums = [self._blocks.row_values() for _ in self.kernels]
+        self._chosen = place_whole(self.rows, self.mesh)
+        at_once = _AT_ONCE if self.mesh.size == 1 else 1
         pending: deque = deque()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for left, right, pairs in self._block_pairs():
-                for batch, size in self._batches(pairs):
-                    found = pool.submit(self._accumulate, left, right, batch, size)
-                    pending.append((found, int(left.start), int(right.start), size))
+        with ThreadPoolExecutor(at_once) as pool:
+            for left, right, starts in self._block_pairs():
+                table, spans = self._table(starts)
+                table = place_whole(table, self.mesh)
+                for part in batches(spans, self._most_tiles()):
+                    found = pool.submit(self._accumulate, left, right, table, part, starts)
+                    pending.append((found, *starts, int(part[..., 1].sum())))
                     # The device works on later calls while the host reads the next block.
-                    while len(pending) > _AT_ONCE:
+                    while len(pending) > at_once:
                         self._collect(*pending.popleft(), progress)
             while pending:
                 self._collect(*pending.popleft(), progress)
+        # Replicas of one sum: the bits of one process for all.
+        self._products = [exchange(part)[0] for part in self._products]
         return {kernel: self._terms(position) for position, kernel in enumerate(self.kernels)}
 
-    def _accumulate(self, left: Block, right: Block, batch, size: int) -> tuple[Sums, ...]:
-        # Inside the thread: the setting belongs to a thread.
-        with jax.enable_x64(True):
-            found = accumulate(
-                left,
-                right,
-                self._precisions,
-                batch,
-                np.int32(size),
-                self.rows,
-                np.int32(self.n),
-                kernels=self.kernels,
-                tile=self.tile,
-            )
-            return tuple(Sums(*map(np.asarray, part)) for part in found)
+    def _table(
+        self, starts: tuple[int, int]
+    ) -> tuple[Int32[np.ndarray, "p 3"], Int32[np.ndarray, "r s 2"]]:
+        return tile_table(self.layout, *starts, order=ring_order(self.mesh))
 
-    def _survey(self) -> None:
-        rows = sample_rows(self.n, self.seed)
-        self._centered, sigmas = [], np.zeros(len(self.models))
-        for index, model in enumerate(self.models):
-            found = survey(model, rows)
-            if "rbf" in self.kernels:
-                sigmas[index] = self.bandwidth * median_distance(found.sample)
-            # Only the columns that estimate row means are kept of the sample.
-            kept = found.sample[:_COLUMNS].copy()
-            self._centered.append(dataclasses.replace(found, sample=kept))
-        exponents = np.array([c.exponent for c in self._centered])
-        self._bandwidths = np.ldexp(sigmas, exponents)
-        with np.errstate(divide="ignore"):
-            # σ = 0 (most rows equal): a constant kernel, whose self terms are 0.
-            inverse = np.where(sigmas > 0, 1 / (2 * sigmas**2), 0.0)
-        self._scales = {"euclidean": exponents, "linear": 2 * exponents, "rbf": 0 * exponents}
-        groups = [np.flatnonzero(self.widths == width) for width in np.unique(self.widths)]
-        self._groups = [(int(g[0]), int(g[-1]) + 1) for g in groups]
-        self._precisions = tuple(jnp.asarray(inverse[a:b], self.dtype) for a, b in self._groups)
-        count = min(_COLUMNS, self.n)
-        self._weights = np.where(np.arange(_COLUMNS) < count, 1 / count, 0.0)
-        self._samples = tuple(
-            jnp.asarray(self._stack(a, b, lambda c: c.sample[:count], _COLUMNS))
-            for a, b in self._groups
+    def _starts(self) -> Iterator[tuple[int, int]]:
+        """Blocks on and above the diagonal."""
+        starts = self.layout.starts
+        return ((left, right) for left in starts for right in starts if right >= left)
+
+    def _block_pairs(self) -> Iterator[tuple[Block, Block, tuple[int, int]]]:
+        for start, other in self._starts():
+            if other == start:
+                left = right = self._blocks.read(start)
+            else:
+                right = self._blocks.read(other)
+            yield left, right, (start, other)
+
+    def _most_tiles(self) -> int:
+        """Tile pairs of one call of a single device."""
+        tile = self.layout.tile
+        operations = 2 * tile**2 * (self.widths.sum() + len(self.kernels) * len(self.models))
+        return int(max(1, _STEP // operations))
+
+    def _accumulate(
+        self,
+        left: Block,
+        right: Block,
+        table: jax.Array,
+        spans: Int32[np.ndarray, "r s 2"],
+        starts: tuple[int, int],
+    ) -> tuple[Sums, ...]:
+        program = sharded_accumulate(
+            self.mesh,
+            kernels=self.kernels,
+            tile=self.layout.tile,
+            own=starts[0] == starts[1],
+            gather=self.layout.gather,
         )
-        self._diagonal = np.zeros((len(self.models), self.n)) if "linear" in self.kernels else None
-
-    def _stack(self, a: int, b: int, read, length: int) -> Float[np.ndarray, "m b p"]:
-        out = np.zeros((b - a, length, self.widths[a]), self.dtype)
-        for target, model in zip(out, self._centered[a:b], strict=True):
-            rows = read(model)
-            target[: len(rows), : model.rows.d] = rows
-        return out
-
-    def _block(self, start: int) -> Block:
-        """Rows `start:start + length` of all models; the same offsets at every reading."""
-        rows, squares, offsets = [], [], []
-        for (a, b), sample, precision in zip(
-            self._groups, self._samples, self._precisions, strict=True
-        ):
-            stacked = self._stack(a, b, lambda c: c.read(start, start + self.length), self.length)
-            rows.append(jnp.asarray(stacked))
-            found = describe(rows[-1], sample, self._weights, precision, kernels=self.kernels)
-            squares.append(found[0])
-            offsets.append(found[1])
-        # By kernel, over the groups.
-        joined = tuple(jnp.concatenate(parts) for parts in zip(*offsets, strict=True))
-        if start not in self._offsets:
-            self._offsets[start] = tuple(np.asarray(part, np.float64) for part in joined)
-        if self._diagonal is not None:
-            stop = min(start + self.length, self.n)
-            own = np.concatenate([np.asarray(part, np.float64) for part in squares])
-            self._diagonal[:, start:stop] = own[:, : stop - start]
-        return Block(tuple(rows), tuple(squares), joined, np.int32(start))
-
-    def _block_pairs(self) -> Iterator[tuple[Block, Block, Int[np.ndarray, "p 3"]]]:
-        """Blocks on and above the diagonal, with the tile pairs they hold."""
-        for start in self.starts:
-            left = self._block(start)
-            for other in (s for s in self.starts if s >= start):
-                right = left if other == start else self._block(other)
-                yield left, right, self._tile_pairs(start, other)
-
-    def _tile_pairs(self, start: int, other: int) -> Int[np.ndarray, "p 3"]:
-        i, j = (
-            np.arange(-(-min(self.length, self.n - begin) // self.tile)) for begin in (start, other)
+        place = np.array([self.n, self.layout.size, *starts], np.int32)
+        split = NamedSharding(self.mesh, SPLIT)
+        arguments = (
+            left,
+            right,
+            self._blocks.precisions,
+            table,
+            jax.make_array_from_callback(spans.shape, split, lambda index: spans[index]),
+            self._chosen,
+            place_whole(place, self.mesh),
         )
-        i, j = (part.ravel() for part in np.meshgrid(i, j, indexing="ij"))
-        pairs = np.stack([i, j, np.where((i == j) & (start == other), 1, 2)], axis=1)
-        return pairs[(i <= j) | (start != other)].astype(np.int32)
+        # Inside the thread, to which these settings belong. All that goes to the devices went.
+        with jax.enable_x64(True), jax.transfer_guard_host_to_device("disallow"):
+            return jax.block_until_ready(program(*arguments))
 
-    def _batches(self, pairs) -> Iterator[tuple[Int[np.ndarray, "p 3"], int]]:
-        """Tile pairs of one device call, filled to one length."""
-        operations = 2 * self.tile**2 * (self.widths.sum() + len(self.kernels) * len(self.models))
-        size = int(np.clip(_STEP // operations, 1, (self.length // self.tile) ** 2))
-        for first in range(0, len(pairs), size):
-            batch = pairs[first : first + size]
-            filled = np.zeros((size, 3), np.int32)
-            filled[: len(batch)] = batch
-            yield filled, len(batch)
-
-    def _collect(self, found: Future, left: int, right: int, size: int, progress) -> None:
+    def _collect(self, found: Future, left: int, right: int, tiles: int, progress) -> None:
         for products, sums, part in zip(self._products, self._sums, found.result(), strict=True):
-            products += part.products
-            sums[:, left : left + self.length] += part.left
-            sums[:, right : right + self.length] += part.right
-        progress.advance(size)
+            products += np.asarray(part.products)
+            self._blocks.part(sums, left)[:] += self._blocks.own(part.left)
+            self._blocks.part(sums, right)[:] += self._blocks.own(part.right)
+        progress.advance(tiles)
 
     def _terms(self, position: int) -> GramTerms:
-        kernel, n = self.kernels[position], self.n
-        offsets = np.concatenate([self._offsets[s][position] for s in self.starts], axis=1)
+        kernel = self.kernels[position]
         terms = centered_terms(
             self._products[position],
-            self._sums[position][:, :n],
-            offsets[:, :n],
-            self._entries_of_diagonal(kernel),
+            self._blocks.complete(self._sums[position]),
+            self._blocks.offsets(position),
+            self._blocks.diagonal(kernel),
             self.rows.tolist(),
             np.array([rounding(self.dtype, int(width)) for width in self.widths]),
             CHUNK * UNIT[self.dtype],
         )
-        scale = self._scales[kernel][self.back]
+        scale = self._blocks.scales[kernel][self.back]
         exponents = scale[self.chosen][:, None] + scale[None, :]
         own = np.searchsorted(self.rows, self.back[self.chosen])
         biased, debiased, pairs = (
@@ -203,37 +191,7 @@ class GramSweep:
             biased,
             debiased,
             pairs,
-            bandwidths=self._bandwidths[self.back] if kernel == "rbf" else None,
+            bandwidths=self._blocks.bandwidths[self.back] if kernel == "rbf" else None,
             precision=self.dtype,
             route="tiles",
         )
-
-    def _entries_of_diagonal(self, kernel: str) -> Float64[np.ndarray, "m n"]:
-        if kernel == "linear":
-            return self._diagonal
-        value = 1.0 if kernel == "rbf" else 0.0
-        return np.broadcast_to(value, (len(self.models), self.n))
-
-
-def _shapes(
-    n: int, widths: Int[np.ndarray, " m"], dtype: str, tile_size: int | None, budget: int
-) -> tuple[int, int]:
-    """Rows of a tile and of a block.
-
-    Three blocks of all models are in flight: two on the device, one being read. Few rows get round
-    numbers, so that data sets of similar length share compiled programs.
-    """
-    item = np.dtype(dtype).itemsize
-    few = max(64, _power_of_two(n))
-    tile = min(tile_size or _TILE, few)
-    most = max(1, int((budget - len(widths) * tile**2 * item) // (3 * item * widths.sum() * tile)))
-    tiles = -(-n // tile)
-    blocks = -(-tiles // most)
-    per_block = -(-tiles // blocks)
-    if tiles <= 8 and _power_of_two(per_block) <= most:
-        per_block = _power_of_two(per_block)
-    return tile, per_block * tile
-
-
-def _power_of_two(n: int) -> int:
-    return 1 << (n - 1).bit_length()

@@ -5,7 +5,7 @@ tiles therefore carry *residuals* f_ij = a_ij − u_i − u_j with u an estimate
 are small, float32 products of them lose nothing to cancellation, and what the estimate missed is
 corrected exactly from the row sums of f (`centering.py`). One pass suffices.
 
-Pure functions under `jax.enable_x64(True)`; `grams.py` drives them.
+Pure functions inside `jax.shard_map` under `jax.enable_x64(True)`; `gram_ring.py` calls them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float64, Int32
 
 from jaxalign.pairwise.kernels import kernel_entries
+from jaxalign.parallel.ring import varying
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Entries of one float32 product before float64 takes over: rounding stays near 1e-7, and the chunk
@@ -34,13 +35,23 @@ class Block(NamedTuple):
       rows: centered rows of each group.
       squares: their squared norms.
       offsets: u of all models, one array a kernel.
-      start: number of the first row.
     """
 
     rows: tuple[Float[Array, "_ b _"], ...]
     squares: tuple[Float[Array, "_ b"], ...]
     offsets: tuple[Float[Array, "m b"], ...]
+
+
+class Bounds(NamedTuple):
+    """Numbers of the rows of a block.
+
+    Attributes:
+      start: of the first row.
+      stop: rows from here on are padding.
+    """
+
     start: Int32[Array, ""]
+    stop: Int32[Array, ""]
 
 
 class Sums(NamedTuple):
@@ -63,31 +74,30 @@ def chunk_rows(tile: int) -> int:
     return next(rows for rows in range(most, 0, -1) if tile % rows == 0)
 
 
-@functools.partial(jax.jit, static_argnames=("kernels", "tile"))
 def accumulate(
     left: Block,
     right: Block,
+    bounds: tuple[Bounds, Bounds],
     precisions: tuple[Float[Array, " _"], ...],
     pairs: Int32[Array, "p 3"],
-    count: Int32[Array, ""],
+    span: Int32[Array, " 2"],
     chosen: Int32[Array, " a"],
-    n: Int32[Array, ""],
     *,
     kernels: tuple[str, ...],
     tile: int,
 ) -> tuple[Sums, ...]:
-    """Sums over the first `count` tile pairs of two blocks, one `Sums` a kernel.
+    """Sums over some of the tile pairs of two blocks, one `Sums` a kernel.
 
     Args:
       left: rows of the tiles.
       right: columns of the tiles.
+      bounds: of both.
       precisions: 1/2σ² of the models of each group.
       pairs: (row tile, column tile, weight); weight 2 stands for the mirrored tile too, weight 1
         for a tile on the diagonal.
-      count: pairs to be done; those beyond are padding.
+      span: first pair to be done, and how many.
       chosen: models whose products with all models are wanted; as many as there are models means
         all of them in order.
-      n: rows that are not padding.
       kernels: which matrices.
       tile: rows and columns of a tile.
     """
@@ -100,7 +110,7 @@ def accumulate(
 
     def step(index, sums):
         i, j, weight = pairs[index, 0] * tile, pairs[index, 1] * tile, pairs[index, 2]
-        found = _tile_sums(left, right, precisions, i, j, chosen, n, kernels=kernels, tile=tile)
+        found = _tile_sums(left, right, bounds, precisions, i, j, chosen, kernels, tile)
         weight = weight.astype(jnp.float64)
         return tuple(
             Sums(
@@ -111,7 +121,8 @@ def accumulate(
             for total, (products, rows, columns) in zip(sums, found, strict=True)
         )
 
-    return jax.lax.fori_loop(jnp.int32(0), count, step, tuple(zero for _ in kernels))
+    start = varying(tuple(zero for _ in kernels))
+    return jax.lax.fori_loop(span[0], span[0] + span[1], step, start)
 
 
 def _add_at(total, values, start):
@@ -119,7 +130,7 @@ def _add_at(total, values, start):
     return jax.lax.dynamic_update_slice_in_dim(total, old + values, start, 1)
 
 
-def _tile_sums(left, right, precisions, i, j, chosen, n, *, kernels, tile):
+def _tile_sums(left, right, bounds, precisions, i, j, chosen, kernels, tile):
     """Products, row sums and column sums of one tile of each kernel."""
     cut = functools.partial(jax.lax.dynamic_slice_in_dim, slice_size=tile, axis=1)
     # Inside a fusion XLA's CPU compiler would emit slow loops for the product.
@@ -136,9 +147,11 @@ def _tile_sums(left, right, precisions, i, j, chosen, n, *, kernels, tile):
         [cut(u, at) for u in b.offsets] for b, at in ((left, i), (right, j))
     )
     rows, columns = (
-        at + jnp.arange(tile, dtype=jnp.int32) for at in (left.start + i, right.start + j)
+        part.start + at + jnp.arange(tile, dtype=jnp.int32)
+        for part, at in zip(bounds, (i, j), strict=True)
     )
-    whole = (rows[0] != columns[0]) & (rows[-1] < n) & (columns[-1] < n)
+    rows_stop, columns_stop = (part.stop for part in bounds)
+    whole = (rows[0] != columns[0]) & (rows[-1] < rows_stop) & (columns[-1] < columns_stop)
     size = chunk_rows(tile)
     models, dtype = left.offsets[0].shape[0], left.offsets[0].dtype
 
@@ -165,7 +178,8 @@ def _tile_sums(left, right, precisions, i, j, chosen, n, *, kernels, tile):
 
         def masked(position, kernel):
             own = part(rows, axis=0)[:, None]
-            keep = (own != columns[None, :]) & (own < n) & (columns < n)[None, :]
+            present = (own < rows_stop) & (columns < columns_stop)[None, :]
+            keep = present & (own != columns[None, :])
             return jnp.where(keep[None], residuals(position, kernel), jnp.zeros((), dtype))
 
         # The branch saves the mask where nothing is masked. It is also a border that fusions do not
@@ -189,7 +203,8 @@ def _tile_sums(left, right, precisions, i, j, chosen, n, *, kernels, tile):
         jnp.zeros((models, tile)),
         jnp.zeros((models, tile), dtype),
     )
-    found = jax.lax.fori_loop(0, tile // size, chunk, tuple(start for _ in kernels))
+    start = varying(tuple(start for _ in kernels))
+    found = jax.lax.fori_loop(0, tile // size, chunk, start)
     return [(p, rows, columns.astype(jnp.float64)) for p, rows, columns in found]
 
 
@@ -205,7 +220,6 @@ def _add_chunk(sums, residuals: Float[Array, "m r t"], first, chosen):
     )
 
 
-@functools.partial(jax.jit, static_argnames=("kernels",))
 def describe(
     rows: Float[Array, "m b p"],
     sample: Float[Array, "m s p"],

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.guard import require_sound_jax
@@ -19,6 +20,7 @@ from jaxalign.pairwise.centering import GramTerms
 from jaxalign.pairwise.feature_grams import linear_feature_terms
 from jaxalign.pairwise.gram_sweep import GramSweep
 from jaxalign.pairwise.kernels import check_kernels
+from jaxalign.parallel.mesh import choose_mesh
 from jaxalign.progress import Progress
 
 DEFAULT_BUDGET = 2**30
@@ -37,6 +39,8 @@ def gram_terms(
     tile_size: int | None = None,
     memory_budget: int | None = None,
     progress: str | None = None,
+    mesh: Mesh | None = None,
+    gather: bool | None = None,
 ) -> dict[str, GramTerms]:
     """Biased, debiased and grand-mean centered inner products of N×N matrices, all pairs of models.
 
@@ -56,9 +60,13 @@ def gram_terms(
       route: `"tiles"` or `"features"` (cross-covariances, float64) for the linear kernel; None
         takes the one with fewer operations.
       tile_size: rows and columns of a tile; never changes more than the rounding.
-      memory_budget: bytes for blocks of rows and tiles of all models, 1 GiB where None; row sums of
-        all models (24 bytes a model, structure and kernel) come on top.
+      memory_budget: bytes for blocks of rows and tiles of all models on the devices of a process,
+        1 GiB where None; row sums of all models (24 bytes a model, structure and kernel) come on
+        top.
       progress: label of a progress line; None prints nothing.
+      mesh: devices over which rows are split; None for the default of `choose_mesh`.
+      gather: let a device hold the blocks of all devices at once (True), or pass blocks round a
+        ring (False); None gathers what fits a quarter of the budget.
 
     Returns:
       One `GramTerms` a kernel, in units of the data.
@@ -69,6 +77,8 @@ def gram_terms(
     Note:
       Terms agree between tile sizes to 1e-6 relative in float32, to 1e-12 in float64. Distances
       below the rounding of their computation are exactly 0; so are self terms of pure rounding.
+      The number of devices changes no more than the rounding either. Each process reads the rows
+      of its own devices and, once, its share of all rows for column means and sample.
     """
     require_sound_jax()
     kernels, n = tuple(dict.fromkeys(kernels)), check_lengths(models)
@@ -84,6 +94,8 @@ def gram_terms(
             models,
             tiled,
             chosen,
+            mesh=choose_mesh(mesh, n),
+            gather=gather,
             bandwidth=float(bandwidth),
             seed=seed,
             dtype=precision or ("float64" if n <= _FLOAT64_ROWS else "float32"),

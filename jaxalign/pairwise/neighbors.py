@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float32, Int
 
-from jaxalign.embeddings.preprocess import normalize_rows
+from jaxalign.embeddings.preprocess import Normalizer
+from jaxalign.embeddings.sources import model_rows
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise import ordering
 from jaxalign.pairwise.duplicates import Units, distinct_rows, expand, units
 from jaxalign.pairwise.exhaustive import rectangle
+from jaxalign.pairwise.row_blocks import RowBlocks, largest_element, row_blocks
 from jaxalign.pairwise.sweep import Sweep
+from jaxalign.parallel.mesh import check_mesh, choose_mesh, describe_mesh
+from jaxalign.parallel.padding import row_shards
 from jaxalign.progress import Progress
 from jaxalign.types import Labels, MatrixLike, Neighbors
 from jaxalign.validation import check_finite, check_k, check_matrix
@@ -29,6 +36,7 @@ def neighbors(
     groups: Labels | None = None,
     tile_size: int | None = None,
     progress: str | None = None,
+    mesh: Mesh | str | None = None,
 ) -> Neighbors:
     """Exact k nearest neighbors of every row, excluding the row itself.
 
@@ -46,29 +54,93 @@ def neighbors(
         group of its own.
       tile_size: query rows per tile; bounds memory, never changes the result.
       progress: label of a progress line (rows done, rate, time left); None prints nothing.
+      mesh: devices that work: a `jax.sharding.Mesh` with axes `rows` and `models`, text such as
+        `"rows:4"`, or None for the default. Never changes the result. Of several processes, all
+        must call this, with the same arguments.
 
     Returns:
       `Neighbors`: int32 ids `[n, k]` and float32 scores `[n, k]`, nearest first.
 
     Raises:
       ValueError: k out of range, non-finite rows (named), unknown similarity, or a group so large
-        that some row has fewer than k eligible neighbors.
+        that some row has fewer than k eligible neighbors; or a mesh of more devices than rows.
     """
     require_sound_jax()
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"unknown similarity {similarity!r}: choose one of {SIMILARITIES}")
+    _check_similarity(similarity)
     x = check_matrix(x)
-    n = x.shape[0]
-    check_k(k, n)
+    check_k(k, x.shape[0])
     check_finite(x)
+    mesh = choose_mesh(check_mesh(mesh), x.shape[0])
+    method = "l2" if similarity == "cosine" else "none"
+    found = neighbors_of_rows(
+        row_blocks(model_rows(x, method)),
+        k=k,
+        similarity=similarity,
+        normalized=True,
+        groups=groups,
+        tile_size=tile_size,
+        progress=progress,
+        mesh=mesh,
+    )
+    return dataclasses.replace(found, diagnostics=found.diagnostics | describe_mesh(mesh))
+
+
+def neighbors_of_rows(
+    rows: RowBlocks,
+    *,
+    k: int,
+    similarity: str,
+    normalized: bool = False,
+    groups: Labels | None = None,
+    tile_size: int | None = None,
+    progress: str | None = None,
+    mesh: Mesh,
+    gather: bool | None = None,
+) -> Neighbors:
+    """`neighbors` of rows that are read in blocks; every process ends with the whole lists.
+
+    A process reads the rows of its own devices, the first copies of rows that occur again, and all
+    rows where they have few values. Collective: all processes call it, in the same order.
+
+    Args:
+      rows: finite float32 rows.
+      k: see `neighbors`.
+      similarity: see `neighbors`.
+      normalized: whether rows have length 1 already, where `similarity` is `"cosine"`.
+      groups: see `neighbors`.
+      tile_size: see `neighbors`.
+      progress: see `neighbors`.
+      mesh: devices that work.
+      gather: hold all rows on every device, or pass them round; None chooses by memory.
+
+    Raises:
+      ValueError: see `neighbors`.
+    """
+    _check_similarity(similarity)
+    n = rows.n
+    check_k(k, n)
     codes = group_codes(groups, n, k)
     tile = min(check_tile_size(tile_size), n)
-    rows = normalize_rows(x, "l2" if similarity == "cosine" else "none")
-    rows, exponent = ordering.unit_scale(rows)
+    if similarity == "cosine" and not normalized:
+        rows = rows.changed(Normalizer("l2"))
+    own = row_shards(n, mesh).of_process(mesh)
+    rows = rows.kept(*own)
+    largest = largest_element(rows)
+    if not math.isfinite(largest):
+        raise ValueError(f"rows hold NaN or infinity: largest absolute value {largest}")
+    exponent = ordering.scale_exponent(largest)
+    rows = rows.changed(lambda block: ordering.scale_down(block, exponent)).kept(*own)
     euclidean = similarity == "euclidean"
     with Progress(progress or "", total=n, enabled=progress is not None) as shown:
         ids, keys, facts = _search(
-            rows, codes, int(k), euclidean=euclidean, tile=tile, progress=shown
+            rows,
+            codes,
+            int(k),
+            euclidean=euclidean,
+            tile=tile,
+            progress=shown,
+            mesh=mesh,
+            gather=gather,
         )
     diagnostics = {
         "n": n,
@@ -81,6 +153,11 @@ def neighbors(
     }
     scores = _scores(keys[:, :k], exponent, euclidean=euclidean)
     return Neighbors(np.ascontiguousarray(ids[:, :k]), scores, similarity, diagnostics)
+
+
+def _check_similarity(similarity: str) -> None:
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"unknown similarity {similarity!r}: choose one of {SIMILARITIES}")
 
 
 def _scores(keys, exponent: int, *, euclidean: bool) -> Float32[np.ndarray, "n k"]:
@@ -126,18 +203,22 @@ def group_codes(groups: Labels | None, n: int, k: int) -> Int[np.ndarray, " n"]:
     return codes.astype(np.int32)
 
 
-def _search(rows, codes, k: int, *, euclidean: bool, tile: int, progress: Progress):
+def _search(rows, codes, k: int, *, euclidean, tile, progress: Progress, mesh, gather):
     """Ids and keys of k + 1 rows each (the last shows ties), and what is to be said about them."""
     distinct = distinct_rows(rows)
-    n, values = len(rows), len(distinct.first)
+    n, values = rows.n, len(distinct.first)
     searches = units(distinct, codes) if values < n else _one_a_row(codes)
+    if values < n:
+        rows = rows.selected(distinct.first).kept(*row_shards(values, mesh).of_process(mesh))
     sweep = Sweep(
-        rows[distinct.first] if values < n else rows,
+        rows,
         searches,
         k=min(k, values),
         euclidean=euclidean,
         tile=tile,
         whole_ties=values < n,
+        mesh=mesh,
+        gather=gather,
     )
     progress.skip(n - len(searches.value))
     found = sweep.run(progress)

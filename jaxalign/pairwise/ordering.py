@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Float64, Int
 
+from jaxalign.parallel.ring import varying_like
+
 _LANES = 8
 _UNROLLED = 8  # additions a lane of one loop step: few enough to compile fast, enough to run fast
 _WIDTH = _LANES * _UNROLLED
@@ -29,6 +31,11 @@ _PAIRS = 512  # pairs whose rows NumPy holds at once: they should stay in cache
 def pad_width(x: Float32[Array, "n d"]) -> Float32[Array, "n p"]:
     """Appends zero columns up to whole loop steps; they add nothing to any value."""
     return _pad_last(x)
+
+
+def padded_width(d: int) -> int:
+    """Width of rows after `pad_width`."""
+    return -(-d // _WIDTH) * _WIDTH
 
 
 def _pad_last(x):
@@ -48,11 +55,20 @@ def unit_scale(
     Returns:
       Scaled rows and the exponent e: x = scaled · 2ᵉ.
     """
-    largest = float(np.abs(x).max())
-    exponent = math.frexp(largest)[1] - 1 if largest > 0 else 0
+    exponent = scale_exponent(float(np.abs(x).max()))
+    return scale_down(x, exponent), exponent
+
+
+def scale_exponent(largest: float) -> int:
+    """Exponent that `unit_scale` takes for rows whose largest absolute value this is."""
+    return math.frexp(largest)[1] - 1 if largest > 0 else 0
+
+
+def scale_down(x: Float32[np.ndarray, "n d"], exponent: int) -> Float32[np.ndarray, "n d"]:
+    """X · 2⁻ᵉ as `unit_scale` gives it; of some of the rows, what it gives for these."""
     x = np.ldexp(x, -exponent) if exponent else x
     tiny = (x != 0) & (np.abs(x) < _TINY)
-    return (np.where(tiny, np.float32(0), x) if tiny.any() else x), exponent
+    return np.where(tiny, np.float32(0), x) if tiny.any() else x
 
 
 def inner_products(
@@ -119,7 +135,8 @@ def _accumulate(x, y, add_term):
             totals = add_term(a.astype(jnp.float64), b.astype(jnp.float64), totals)
         return totals
 
-    first = jnp.zeros((*shape, _LANES), jnp.float64)
+    # Inside `jax.shard_map` a carry must vary over devices as what is added to it does.
+    first = varying_like(jnp.zeros((*shape, _LANES), jnp.float64), x, y)
     return _tree(jax.lax.fori_loop(0, x.shape[-1] // _WIDTH, step, first))
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
-import scipy.stats
 from jaxtyping import Float64, Int
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.centered_rows import check_lengths
+from jaxalign.parallel.multihost import exchange, gather_rows, my_share
 from jaxalign.progress import Progress
 
 _EXACT = 2**21  # most pairs that are all compared: a model then takes seconds
@@ -53,7 +54,8 @@ def spearman_terms(
 
     Note:
       Distances are summed in float64 from the stored float32 rows; equal ones share their average
-      rank.
+      rank. Pairs join any two rows, so that a process reads all rows of a model: one model at a
+      time, and of its share of the models alone. The distances are exchanged.
     """
     n, m = check_lengths(models), len(models)
     every = n * (n - 1) // 2
@@ -66,11 +68,8 @@ def spearman_terms(
     if not exact and count < 2 * _PARTS:
         raise ValueError(f"pairs must be at least {2 * _PARTS}: got {pairs!r}")
     left, right = _row_pairs(n, every, count, seed)
-    ranks, part = np.empty((m, count)), np.empty((0 if exact else _PARTS, m, m))
-    with Progress(progress or "", total=m, unit="models", enabled=progress is not None) as shown:
-        for row, model in enumerate(models):
-            ranks[row] = _distances(model, left, right)
-            shown.advance()
+    ranks = _all_distances(models, left, right, progress)
+    part = np.empty((0 if exact else _PARTS, m, m))
     for index in range(len(part)):
         # Every twentieth of the sorted pairs: each part covers all rows.
         part[index] = _correlations(np.stack([_ranks(d[index::_PARTS]) for d in ranks]))
@@ -86,7 +85,8 @@ def spearman_terms(
         "seed": seed,
         "precision": "float64 distances and ranks",
     }
-    return values, errors, facts
+    # Sums of many numbers: the bits of one process for all.
+    return exchange(values)[0], exchange(errors)[0], facts
 
 
 def _row_pairs(
@@ -105,6 +105,28 @@ def _row_pairs(
     return chosen - j * (j - 1) // 2, j
 
 
+def _all_distances(
+    models: Sequence[ModelRows],
+    left: Int[np.ndarray, " p"],
+    right: Int[np.ndarray, " p"],
+    progress: str | None,
+) -> Float64[np.ndarray, "m p"]:
+    """Squared distances of all models: each process takes its share of the models."""
+    m, count = len(models), jax.process_count()
+    shares = [my_share(range(m), index=process) for process in range(count)]
+    out = np.empty((m, len(left)))
+    with Progress(progress or "", total=m, unit="models", enabled=progress is not None) as shown:
+        # One model of every process at a time; one that has none left sends nothing.
+        for turn in range(max(map(len, shares))):
+            mine = shares[jax.process_index()][turn : turn + 1]
+            own = [_distances(models[number], left, right) for number in mine]
+            found = gather_rows(np.stack(own) if own else np.empty((0, len(left))))
+            numbers = [number for share in shares for number in share[turn : turn + 1]]
+            out[numbers] = found
+            shown.advance(len(numbers))
+    return out
+
+
 def _distances(
     model: ModelRows, left: Int[np.ndarray, " p"], right: Int[np.ndarray, " p"]
 ) -> Float64[np.ndarray, " p"]:
@@ -121,7 +143,9 @@ def _distances(
 
 def _ranks(values: Float64[np.ndarray, " p"]) -> Float64[np.ndarray, " p"]:
     """Average ranks, centered and of unit length; zeros where all values are equal."""
-    ranks = scipy.stats.rankdata(values)
+    from scipy.stats import rankdata  # a second to import: only where it is used
+
+    ranks = rankdata(values)
     ranks -= ranks.mean()
     length = np.sqrt((ranks * ranks).sum())
     return ranks / length if length > 0 else ranks

@@ -9,6 +9,9 @@ A float64 product of centered rows compares some rows with all,
 Two values of a row that differ by more than intercept_i + slope · (the larger) are certainly in the
 order of their ordering values (`pairwise/ordering.py`). The constants bound three roundings: of c,
 of the products (d·u·Σ|c_i c_j| in any order of summation) and of the ordering value itself.
+
+Sums over all rows are sums over fixed blocks, added in their order: they have the same bits for any
+number of processes, each of which computes some of the blocks.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise import ordering
+from jaxalign.parallel.multihost import gather_rows, my_share
 
 # Twice the unit roundoff of float64: room for the second-order terms of the bounds.
 _UNIT = 2.0**-52
@@ -45,7 +50,8 @@ class RowValues:
       intercept: of the error bound, per query row.
       slope: of the error bound.
       exact: v is free of rounding, and its bits below the leading `53 − index_bits(n)` are zero.
-      rows: all scaled rows, if they are kept.
+      rows: scaled rows of this process, if they are kept.
+      first: number of the first of these.
     """
 
     model: ModelRows
@@ -58,7 +64,8 @@ class RowValues:
     intercept: Float64[np.ndarray, " n"]
     slope: float
     exact: bool
-    rows: Float32[np.ndarray, "n d"] | None
+    rows: Float32[np.ndarray, "own d"] | None
+    first: int
 
     @property
     def n(self) -> int:
@@ -66,16 +73,20 @@ class RowValues:
         return self.model.n
 
     def read(self, start: int, stop: int) -> Float32[np.ndarray, "rows d"]:
-        """Scaled rows `start:stop`."""
-        if self.rows is not None:
-            return self.rows[start:stop]
-        return np.ldexp(self.model.read(start, stop), -self.exponent)
+        """Scaled rows `start:stop`, clipped at n: from memory if they are kept."""
+        stop = min(stop, self.n)
+        if self.rows is not None and self.first <= start and stop <= self.first + len(self.rows):
+            return self.rows[start - self.first : stop - self.first]
+        return self._scaled(self.model.read(start, stop))
 
     def take(self, index: Int64[np.ndarray, " c"]) -> Float32[np.ndarray, "c d"]:
-        """Scaled rows of the given numbers."""
-        if self.rows is not None:
+        """Scaled rows of the given numbers; those that are not kept are read, whoever owns them."""
+        if self.rows is not None and len(self.rows) == self.n:
             return self.rows[index]
-        return np.ldexp(self.model.normalizer(self.model.raw.take(index)), -self.exponent)
+        return self._scaled(self.model.normalizer(self.model.raw.take(index)))
+
+    def _scaled(self, rows: Float32[np.ndarray, "rows d"]) -> Float32[np.ndarray, "rows d"]:
+        return np.ldexp(rows, -self.exponent) if self.exponent else rows
 
 
 def index_bits(n: int) -> int:
@@ -83,37 +94,73 @@ def index_bits(n: int) -> int:
     return max((n - 1).bit_length(), 1)
 
 
-def row_values(model: ModelRows, *, euclidean: bool, resident: bool) -> RowValues:
+def row_values(
+    model: ModelRows, *, euclidean: bool, keep: tuple[int, int] | None = None
+) -> RowValues:
     """Reads a model (twice, in blocks, unless it is kept) and prepares it.
 
     Args:
       model: rows of the model.
       euclidean: squared distances, else inner products.
-      resident: keep all rows in memory.
+      keep: rows `first:last` to hold in memory, those that this process compares; None for none.
+
+    Note:
+      Each process reads its share of the blocks, and the sample that gives the center.
     """
-    rows = model.load() if resident else None
-    largest, total, digests = 0.0, np.zeros(model.d), []
-    for start in range(0, model.n, _BLOCK):
-        block = model.read(start, start + _BLOCK) if rows is None else rows[start : start + _BLOCK]
-        largest = max(largest, float(np.abs(block).max()))
-        total += block.sum(axis=0, dtype=np.float64)
-        digests += _digests(block)
-    exponent = ordering.unit_scale(np.full((1, 1), largest, np.float32))[1]
-    rows = np.ldexp(rows, -exponent) if rows is not None and exponent else rows
-    prepared = RowValues(
+    n = model.n
+    unread = RowValues(
         model,
         euclidean,
-        exponent,
-        center=np.ldexp(total / model.n, -exponent),
-        base=np.zeros(model.n),
-        column=np.zeros(model.n),
-        classes=_classes(digests),
-        intercept=np.zeros(model.n),
+        exponent=0,
+        center=np.zeros(model.d),
+        base=np.zeros(n),
+        column=np.zeros(n),
+        classes=np.arange(n),
+        intercept=np.zeros(n),
         slope=0.0,
         exact=False,
-        rows=rows,
+        rows=None if keep is None else _load(model, *keep),
+        first=0 if keep is None else keep[0],
+    )
+
+    def survey(start, stop):
+        block = unread.read(start, stop)
+        return np.abs(block).max(keepdims=True)[0], block.sum(0, dtype=float)[None], digests(block)
+
+    largest, totals, found = over_blocks(n, survey)
+    exponent = ordering.unit_scale(largest.max().reshape(1, 1))[1]
+    rows = unread.rows
+    prepared = dataclasses.replace(
+        unread,
+        exponent=exponent,
+        center=np.ldexp(sum(totals) / n, -exponent),
+        classes=equal_rows(found),
+        rows=np.ldexp(rows, -exponent) if rows is not None and exponent else rows,
     )
     return _euclidean(prepared) if euclidean else _inner(prepared)
+
+
+def over_blocks(
+    n: int, compute: Callable[[int, int], tuple[Shaped[np.ndarray, "_ ..."], ...]]
+) -> tuple[Shaped[np.ndarray, "_ ..."], ...]:
+    """Arrays computed from fixed blocks of rows `start:stop`, one block after the other.
+
+    Every process computes its share of the blocks and gets those of all.
+    """
+    starts = range(0, n, _BLOCK)
+    mine = my_share(starts)
+    # Without a share, the shapes of the first block are those of nothing.
+    found = [compute(start, min(start + _BLOCK, n)) for start in mine or starts[:1]]
+    end = None if mine else 0
+    return tuple(gather_rows(np.concatenate(parts)[:end]) for parts in zip(*found, strict=True))
+
+
+def _load(model: ModelRows, first: int, last: int) -> Float32[np.ndarray, "own d"]:
+    rows = np.empty((last - first, model.d), np.float32)
+    for start in range(first, last, _BLOCK):
+        stop = min(start + _BLOCK, last)
+        rows[start - first : stop - first] = model.read(start, stop)
+    return rows
 
 
 def _euclidean(values: RowValues) -> RowValues:
@@ -128,12 +175,14 @@ def _euclidean(values: RowValues) -> RowValues:
     # |c| < 4 after scaling: values, sums and products are multiples of grid² below 64 d.
     spare = MANTISSA_BITS - index_bits(n)
     grid = math.ceil((math.log2(64 * d) - spare) / 2)
-    squares, exact = np.empty(n), True
-    for start in range(0, n, _BLOCK):
-        block = values.read(start, start + _BLOCK).astype(np.float64)
-        squares[start : start + _BLOCK] = np.square(block - center).sum(axis=1)
+
+    def measure(start, stop):
+        block = values.read(start, stop).astype(np.float64)
         multiples = np.ldexp(block, -grid)
-        exact = exact and bool((multiples == np.rint(multiples)).all())
+        on_grid = (multiples == np.rint(multiples)).all(keepdims=True)[0]
+        return np.square(block - center).sum(axis=1), on_grid
+
+    squares, exact = over_blocks(n, measure)
     # |error| ≤ u (2d + 96)(‖c_i‖ + ‖c_j‖)² and (‖c_i‖ + ‖c_j‖)² ≤ 6‖c_i‖² + 4 v; three of them.
     unit = 3 * _UNIT * (2 * d + 96)
     return dataclasses.replace(
@@ -143,34 +192,37 @@ def _euclidean(values: RowValues) -> RowValues:
         column=squares,
         intercept=6 * unit * squares,
         slope=4 * unit,
-        exact=exact,
+        exact=bool(exact.all()),
     )
 
 
 def _inner(values: RowValues) -> RowValues:
     """Column terms and bound of inner products, centered by the mean."""
-    n, d = values.n, values.model.d
-    norms, shifts = np.empty(n), np.empty(n)
-    for start in range(0, n, _BLOCK):
-        centered = values.read(start, start + _BLOCK) - values.center
-        norms[start : start + _BLOCK] = np.sqrt(np.square(centered).sum(axis=1))
-        shifts[start : start + _BLOCK] = centered @ values.center
+
+    def measure(start, stop):
+        centered = values.read(start, stop) - values.center
+        return np.sqrt(np.square(centered).sum(axis=1)), centered @ values.center
+
+    norms, shifts = over_blocks(values.n, measure)
     # |error| ≤ u (5d + 64) ρ_i max_j ρ_j with ρ = ‖c‖ + ‖center‖; three of them.
     reach = norms + np.sqrt(np.square(values.center).sum())
     return dataclasses.replace(
         values,
         base=2.0 * (norms * norms.max() * (1 + 2.0**-20) + np.abs(shifts).max()),
         column=-2.0 * shifts,
-        intercept=3 * _UNIT * (5 * d + 64) * reach * reach.max(),
+        intercept=3 * _UNIT * (5 * values.model.d + 64) * reach * reach.max(),
     )
 
 
-def _digests(block: Float32[np.ndarray, "rows d"]) -> list[bytes]:
-    # −0 + 0 = 0: rows that differ in the sign of a zero only are equal.
-    rows = np.ascontiguousarray(block + np.float32(0))
-    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+def digests(block: Float32[np.ndarray, "rows d"]) -> UInt8[np.ndarray, "rows 16"]:
+    """A hash of every row; rows that differ in the sign of a zero only are equal."""
+    rows = np.ascontiguousarray(block + np.float32(0))  # −0 + 0 = 0
+    found = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
+    return np.frombuffer(found, np.uint8).reshape(-1, 16)
 
 
-def _classes(digests: list[bytes]) -> Int64[np.ndarray, " n"]:
+def equal_rows(found: UInt8[np.ndarray, "n 16"]) -> Int64[np.ndarray, " n"]:
+    """Lowest number among the rows of equal hash, for every row."""
     first: dict[bytes, int] = {}
-    return np.array([first.setdefault(digest, i) for i, digest in enumerate(digests)], np.int64)
+    keys = np.ascontiguousarray(found).view(np.dtype("V16")).ravel().tolist()
+    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)

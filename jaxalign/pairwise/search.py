@@ -1,23 +1,32 @@
-"""Exact search of tiles of query rows on the device: propose, then compute ordering values.
+"""Exact search of tiles of query rows on the devices: propose, then compute ordering values.
 
-`search_tiles` is a pure function under `jax.enable_x64(True)`; `sweep.py` drives it and sorts on
-the host: XLA sorts float64 rows on CPU 50 times slower than NumPy does.
+Every device holds one shard of the rows: as queries, as columns of the products, and as the float32
+rows that decide. Shards travel round the devices, or are gathered on all of them
+(`parallel.ring.visit_shards`), twice: the columns, to propose; then the rows, to decide.
+`sweep.py` drives the program and sorts on the host: XLA sorts float64 rows on CPU 50 times slower
+than NumPy does.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float32, Float64, Int, Int32
 
-from jaxalign.pairwise import ordering
-from jaxalign.pairwise.proposals import Bounds, Database, propose
-
-GATHER_ROWS = 32  # query rows whose candidates are gathered at once; tiles are multiples of it
+from jaxalign.pairwise.database import Bounds, Database
+from jaxalign.pairwise.decide import pair_values
+from jaxalign.pairwise.ordering import padded_width
+from jaxalign.pairwise.proposals import Columns, merge, nothing, propose, settle
+from jaxalign.pairwise.search_plan import SearchPlan, operand_type, operand_width
+from jaxalign.parallel.mesh import SPLIT, split
+from jaxalign.parallel.ring import varying, visit_shards
+from jaxalign.parallel.torus import ring_order
 
 
 class Candidates(NamedTuple):
@@ -35,61 +44,123 @@ class Candidates(NamedTuple):
     limits: Float32[Array, " t"]
 
 
-@functools.partial(jax.jit, static_argnames=("candidates", "steps", "block", "euclidean"))
-def search_tiles(
-    queries: Int32[Array, "tiles t"],
-    codes: Int32[Array, "tiles t"],
-    count: Int32[Array, ""],
-    rows: Float32[Array, "n p"],
-    database: Database,
-    *,
-    candidates: int,
-    steps: int,
-    block: int,
-    euclidean: bool,
-) -> Candidates:
-    """Candidates of the first `count` tiles of query rows; what is returned of the rest is void.
+@functools.lru_cache
+def sharded_search(
+    mesh: Mesh, *, candidates: int, steps: int, block: int, euclidean: bool, gather: bool
+) -> Callable[..., Candidates]:
+    """The compiled search over a mesh; call and lower it under `jax.enable_x64(True)`.
 
-    One call takes many tiles because memory is given back, and faulted in again, between calls.
+    Its arguments, all split over the devices by their first axis, as `search_shapes` gives them:
+
+    * queries `[devices · tiles, t]`: rows searched from, numbered within the device's shard;
+    * codes, of the same shape: what each query must not meet;
+    * count `[devices]`: tiles of each device that are to be searched;
+    * rows `[devices · size, p]`: float32 rows, of padded width, that decide;
+    * database: operands of the products that propose.
+
+    It returns `Candidates` of `[devices · tiles · t]` queries; those beyond `count` are void. One
+    call takes many tiles because blocks travel once a call, and because memory is given back, and
+    faulted in again, between calls. To lower it for devices that are not there:
+
+        plan = search_plan(n, d, k=25, mesh=mesh)
+        with jax.enable_x64(True):
+            search_program(mesh, plan, euclidean=False).lower(*search_shapes(mesh, d, plan))
+
+    Args:
+      mesh: devices.
+      candidates: columns proposed to each query.
+      steps: selections that cover a shard.
+      block: columns of which the best few are kept.
+      euclidean: distances instead of inner products.
+      gather: hold all shards on every device instead of passing them round.
     """
+    many, order = mesh.size > 1, ring_order(mesh)
 
-    def body(number, found):
+    def local(queries, codes, count, rows, database):
+        count = count[0]
+
+        def visit(number, shard, columns, best):
+            def tile(i, best):
+                mine = queries[i]
+                found = propose(
+                    database.left[mine],
+                    codes[i],
+                    columns,
+                    candidates=candidates,
+                    steps=steps,
+                    block=block,
+                )
+                found = found._replace(rows=found.rows + shard * rows.shape[0])
+                if many:
+                    found = merge(jax.tree.map(lambda x: x[i], best), found)
+                return jax.tree.map(lambda whole, part: whole.at[i].set(part), best, found)
+
+            return jax.lax.fori_loop(jnp.int32(0), count, tile, varying(best))
+
         with jax.named_scope("propose"):
-            mine = queries[number]
-            values, ids, limits = propose(
-                database.left[mine],
-                codes[number],
-                database,
-                candidates=candidates,
-                steps=steps,
-                block=block,
-            )
+            start = nothing(queries.shape, candidates)
+            visited = visit_shards(visit, start, database.columns, gather=gather, order=order)
+            best = settle(visited)
         with jax.named_scope("decide"):
-            keys = _keys(rows, mine, ids, euclidean=euclidean)
-            keys = jnp.where(values == -jnp.inf, -jnp.inf, keys)
-        tile = Candidates(ids, keys, limits)
-        return jax.tree.map(lambda whole, part: whole.at[number].set(part), found, tile)
+            valid = best.values > -jnp.inf
+            keys = pair_values(
+                rows,
+                queries,
+                best.rows,
+                valid,
+                count,
+                euclidean=euclidean,
+                gather=gather,
+                order=order,
+            )
+        found = Candidates(best.rows, keys, best.limits)
+        return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), found)
 
-    shape = (*queries.shape, candidates)
-    first = Candidates(
-        jnp.zeros(shape, jnp.int32), jnp.zeros(shape), jnp.zeros(queries.shape, jnp.float32)
+    return jax.jit(jax.shard_map(local, mesh=mesh, in_specs=SPLIT, out_specs=SPLIT))
+
+
+def search_program(mesh: Mesh, plan: SearchPlan, *, euclidean: bool) -> Callable[..., Candidates]:
+    """`sharded_search` with the settings of a plan."""
+    return sharded_search(
+        mesh,
+        candidates=plan.candidates,
+        steps=plan.steps,
+        block=plan.block,
+        euclidean=euclidean,
+        gather=plan.gather,
     )
-    found = jax.lax.fori_loop(0, count, body, first)
-    return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), found)
 
 
-def _keys(rows, queries, ids, *, euclidean: bool):
-    def some(part):
-        mine, others = part
-        x = rows[mine][:, None, :]
-        y = jax.lax.optimization_barrier(rows.at[others].get(mode="promise_in_bounds"))
-        if euclidean:
-            return -ordering.squared_distances(x, y)
-        return ordering.inner_products(x, y)
+def search_shapes(
+    mesh: Mesh, d: int, plan: SearchPlan, *, precision: str = "bfloat16"
+) -> tuple[Any, ...]:
+    """Arguments of `sharded_search` as `jax.ShapeDtypeStruct`, with their shardings.
 
-    t, c = ids.shape
-    parts = queries.reshape(-1, GATHER_ROWS), ids.reshape(-1, GATHER_ROWS, c)
-    return jax.lax.map(some, parts).reshape(t, c)
+    Args:
+      mesh: devices.
+      d: width of the rows.
+      plan: of `search_plan(n, d, k=k, mesh=mesh)`.
+      precision: of the products that propose: `"bfloat16"`, `"bfloat16x3"` or `"float32"`.
+    """
+    size, dtype, width = plan.shards.size, operand_type(precision), operand_width(d, precision)
+
+    def shape(*sizes, dtype=np.int32):
+        first, *rest = sizes
+        return jax.ShapeDtypeStruct((mesh.size * first, *rest), dtype, sharding=split(mesh))
+
+    columns = Columns(
+        shape(plan.groups * plan.columns),
+        shape(plan.groups, width, plan.columns, dtype=dtype),
+        shape(plan.groups, plan.columns, dtype=np.float32),
+        shape(plan.groups, plan.columns),
+    )
+    return (
+        shape(plan.tiles, plan.tile),
+        shape(plan.tiles, plan.tile),
+        shape(1),
+        shape(size, padded_width(d), dtype=np.float32),
+        Database(shape(size, width, dtype=dtype), columns),
+    )
 
 
 def nearest_first(
@@ -116,6 +187,7 @@ def certain_rows(
     euclidean: bool,
 ) -> Bool[np.ndarray, " t"]:
     """Rows whose k-th ordering value beats everything that was not proposed, beyond all error."""
+    queries = queries - bounds.first
     shift = bounds.shifts[queries]
     value = (shift + kth) / 2 if euclidean else kth - shift
     return (limits == -np.inf) | (value > limits + bounds.errors[queries])

@@ -20,28 +20,43 @@ time over that of the float32 product alone):
 
 from __future__ import annotations
 
-import functools
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, Int32
+from jax.sharding import Mesh
+from jaxtyping import Bool, Float64, Int, Int32
 
-from jaxalign.pairwise import ordering
+from jaxalign.pairwise.database import fast_bfloat16, make_database
 from jaxalign.pairwise.duplicates import Units
-from jaxalign.pairwise.exhaustive import Exhaustive, Lists
-from jaxalign.pairwise.proposals import COLUMNS, block_size, kept_share, make_database
-from jaxalign.pairwise.search import GATHER_ROWS, certain_rows, nearest_first, search_tiles
+from jaxalign.pairwise.exhaustive import (
+    Exhaustive,
+    Lists,
+    exchange_lists,
+    join,
+    search_shares,
+    with_replaced,
+)
+from jaxalign.pairwise.ordering import padded_width
+from jaxalign.pairwise.row_blocks import RowBlocks, column_means
+from jaxalign.pairwise.search import certain_rows, nearest_first, search_program
+from jaxalign.pairwise.search_plan import search_plan
+from jaxalign.parallel.multihost import exchange_objects, from_primary, gather_rows, my_share
+from jaxalign.parallel.padding import (
+    Shards,
+    own_rows,
+    own_shards,
+    place_rows,
+    place_shards,
+    row_shards,
+)
 from jaxalign.progress import Progress
 
 # Up to this many values the host searches alone: it takes less time than compiling.
 HOST_ROWS = 2048
-_TILE_ENTRIES = 2**22  # proposed values kept of one tile: 16 MiB
-_CALL_ROWS = 2048  # query rows of one device call
-_CALLS = 2  # calls in flight: one selects, on one core, while the other multiplies, on all
+_CALLS = 2  # calls in flight on one device: one selects, on one core, while the other multiplies
 _MEASURED_ROWS = 8192  # from here on, precisions are measured against each other
 _MOST_UNCERTAIN = 0.02  # share of sampled rows beyond which the next precision is tried
 
@@ -66,156 +81,170 @@ class Sweep:
     """Searches distinct rows among themselves.
 
     Args:
-      rows: distinct rows of unit scale.
-      searches: query rows and what they must avoid.
+      rows: distinct rows of unit scale; a process reads those of its own devices.
+      searches: query rows, ascending, and what they must avoid.
       k: values wanted of each search, at most the number of rows.
       euclidean: distances instead of inner products.
       tile: query rows per tile.
       whole_ties: whether a tie at the last place makes a search uncertain.
+      mesh: devices that work.
+      gather: see `search_plan`.
     """
 
     def __init__(
         self,
-        rows: Float32[np.ndarray, "n d"],
+        rows: RowBlocks,
         searches: Units,
         *,
         k: int,
         euclidean: bool,
         tile: int,
         whole_ties: bool,
+        mesh: Mesh,
+        gather: bool | None = None,
     ):
-        self._rows, self._searches = rows, searches
+        self._rows, self._searches, self._mesh = rows, searches, mesh
         self._k, self._euclidean, self._whole_ties = k, euclidean, whole_ties
-        # Room for the error of one bfloat16 pass: 0.06 standard deviations of isotropic products.
-        spare = max(12, min(k // 2, 128))
-        self._candidates = -(-(k + spare) // 8) * 8  # few sizes, so few compilations
-        self._block = block_size(len(rows), k)
-        self._tile = -(-min(tile, len(searches.value)) // GATHER_ROWS) * GATHER_ROWS
-        self._tiles = max(1, min(_CALL_ROWS, len(searches.value)) // self._tile)
+        # Searches of each shard: those of its rows.
+        starts = np.minimum(np.arange(mesh.size + 1) * row_shards(rows.n, mesh).size, rows.n)
+        self._edges = np.searchsorted(searches.value, starts)
+        most = int(np.diff(self._edges).max())
+        self._plan = search_plan(
+            rows.n, rows.d, k=k, mesh=mesh, queries=most, tile=tile, gather=gather
+        )
+        self._mine = own_shards(mesh)
 
     def run(self, progress: Progress) -> Swept:
-        """Searches everything."""
+        """Searches everything; collective: every process gets the same lists."""
         total = len(self._searches.value)
-        if len(self._rows) <= HOST_ROWS or 2 * self._candidates > len(self._rows):
-            lists = self._exhaustive(np.arange(total))
+        if self._rows.n <= HOST_ROWS or 2 * self._plan.candidates > self._rows.n:
+            lists = self._on_host()
             progress.advance(total)
             return Swept(lists, "float64", 0, total)
-        self._padded = ordering.pad_width(jnp.asarray(self._rows))
+        shards = self._plan.shards
+        missing = padded_width(self._rows.d) - self._rows.d
+        self._padded = place_rows(
+            lambda a, b: np.pad(self._rows.read(a, b), ((0, 0), (0, missing))), shards, self._mesh
+        )
         precision = self._choose()
-        shape = (total, self._k + 1)
-        keys, ids = np.empty(shape, np.float64), np.empty(shape, np.int32)
-        certain = np.empty(total, bool)
-        for queries, found in self._search(np.arange(total)):
-            keys[queries], ids[queries], certain[queries] = found
-            progress.advance(len(queries))
+        keys, ids, certain = self._in_order(self._search(self._portions(), progress))
         del self._database, self._padded
         counts = (keys > -np.inf).sum(axis=1)
         uncertain = np.flatnonzero(~certain)
-        lists = _join(keys, ids, counts, uncertain, self._exhaustive(uncertain))
-        return Swept(lists, precision, len(uncertain), 0)
+        again = search_shares(
+            self._rows,
+            shards.of_process(self._mesh),
+            self._searches.codes,
+            self._searches.value[uncertain],
+            self._searches.avoid[uncertain],
+            self._k,
+            euclidean=self._euclidean,
+        )
+        return Swept(
+            with_replaced(keys, ids, counts, uncertain, again), precision, len(uncertain), 0
+        )
 
-    def _exhaustive(self, queries) -> Lists:
-        if not len(queries):
-            return Lists(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        host = Exhaustive(self._rows, self._searches.codes, euclidean=self._euclidean)
-        return host.search(self._searches.value[queries], self._searches.avoid[queries], self._k)
+    def _on_host(self) -> Lists:
+        # Few values: every process reads them all, and searches for its share of the rows.
+        rows = self._rows.read(0, self._rows.n)
+        host = Exhaustive(rows, self._searches.codes, euclidean=self._euclidean)
+        mine = my_share(range(len(self._searches.value)))
+        value, avoid = (part[mine.start : mine.stop] for part in self._searches[:2])
+        return join(exchange_lists(host.search(rows[value], avoid, self._k)))
+
+    def _in_order(self, found):
+        """Keys, ids and certainty of all searches, from portions of this process's."""
+        first, last = self._edges[self._mine[0]], self._edges[self._mine[-1] + 1]
+        shape = (last - first, self._k + 1)
+        keys, ids = np.empty(shape, np.float64), np.empty(shape, np.int32)
+        certain = np.empty(len(keys), bool)
+        for portion in found:
+            at = portion.queries - first
+            keys[at], ids[at], certain[at] = portion.keys, portion.ids, portion.certain
+        return gather_rows(keys), gather_rows(ids), gather_rows(certain)
 
     def _choose(self) -> str:
         """Makes the database of the first precision that settles nearly all rows of a sample."""
-        total = len(self._searches.value)
-        sample = np.unique(np.linspace(0, total - 1, self._tile).astype(np.int64))
-        fast = len(self._rows) >= _MEASURED_ROWS and fast_bfloat16()
+        fast = self._rows.n >= _MEASURED_ROWS and from_primary(fast_bfloat16())
         ladder = ("bfloat16", "bfloat16x3") if fast else ("float32",)
+        mean = column_means(self._rows)
         for precision in ladder:
-            self._make_database(precision)
+            self._database, self._bounds = make_database(
+                self._rows,
+                self._searches.codes,
+                mean,
+                self._plan,
+                self._mesh,
+                euclidean=self._euclidean,
+                precision=precision,
+            )
             if precision != ladder[-1]:
-                certain = next(self._search(sample))[1][2]
-                if (~certain).mean() <= _MOST_UNCERTAIN:
+                certain = next(self._search([self._sample()], None)).certain
+                sums = exchange_objects([int(certain.sum()), len(certain)])
+                right, tried = np.sum(sums, axis=0)
+                if tried - right <= _MOST_UNCERTAIN * tried:
                     break
         return precision
 
-    def _make_database(self, precision: str) -> None:
-        n = len(self._rows)
-        columns = _TILE_ENTRIES / (self._tile * kept_share(self._block))
-        columns = max(1, int(columns / COLUMNS)) * COLUMNS
-        self._steps = -(-n // columns)
-        self._database, self._bounds = make_database(
-            self._rows,
-            self._searches.codes,
-            euclidean=self._euclidean,
-            precision=precision,
-            groups=self._steps,
-        )
+    def _sample(self) -> list[Int[np.ndarray, " _"]]:
+        """One tile of searches of every own shard, spread over it."""
+        sample = []
+        for shard in self._mine:
+            a, b = self._edges[shard : shard + 2]
+            spread = np.linspace(a, max(a, b - 1), min(self._plan.tile, b - a))
+            sample.append(np.unique(spread.astype(np.int64)))
+        return sample
 
-    def _search(self, queries):
-        """Yields portions of the queries with their keys, ids and certainty."""
-        size = self._tiles * self._tile
-        portions = [queries[start : start + size] for start in range(0, len(queries), size)]
-        with ThreadPoolExecutor(_CALLS) as pool:
-            yield from zip(portions, pool.map(self._call, portions), strict=True)
+    def _portions(self) -> list[list[Int[np.ndarray, " _"]]]:
+        """Searches of every call and own shard; as many calls in every process."""
+        size = self._plan.tiles * self._plan.tile
+        calls = -(-int(np.diff(self._edges).max()) // size)
+        ranges = [(self._edges[shard], self._edges[shard + 1]) for shard in self._mine]
+        return [
+            [np.arange(min(a + call * size, b), min(a + (call + 1) * size, b)) for a, b in ranges]
+            for call in range(calls)
+        ]
 
-    def _call(
-        self, queries: Int[np.ndarray, " q"]
-    ) -> tuple[Float64[np.ndarray, "q k1"], Int32[np.ndarray, "q k1"], Bool[np.ndarray, " q"]]:
-        value, avoid = self._searches.value[queries], self._searches.avoid[queries]
+    def _search(self, portions, progress: Progress | None) -> Iterator[_Portion]:
+        # Collectives of two calls at once could meet in different orders on different devices.
+        with ThreadPoolExecutor(_CALLS if self._mesh.size == 1 else 1) as pool:
+            for found in pool.map(self._call, portions):
+                if progress is not None:
+                    progress.advance(len(found.queries) * jax.process_count())
+                yield found
+
+    def _call(self, portion: list[Int[np.ndarray, " _"]]) -> _Portion:
+        tiles, t = self._plan.tiles, self._plan.tile
+        local = np.zeros((len(portion), tiles * t), np.int32)
+        codes = np.zeros_like(local)
+        counts = np.array([-(-len(part) // t) for part in portion], np.int32)
+        for row, (shard, part) in enumerate(zip(self._mine, portion, strict=True)):
+            local[row, : len(part)] = self._searches.value[part] - shard * self._plan.shards.size
+            codes[row, : len(part)] = self._searches.avoid[part]
+        local, codes = (part.reshape(-1, t) for part in (local, codes))
         with jax.enable_x64(True):  # settings belong to a thread
-            found = search_tiles(
-                jnp.asarray(self._fill(value)),
-                jnp.asarray(self._fill(avoid)),
-                jnp.asarray(-(-len(queries) // self._tile), jnp.int32),
-                self._padded,
-                self._database,
-                candidates=self._candidates,
-                steps=self._steps,
-                block=self._block,
-                euclidean=self._euclidean,
-            )
-            ids, keys, limits = (np.asarray(part)[: len(queries)] for part in found)
+            program = search_program(self._mesh, self._plan, euclidean=self._euclidean)
+            placed = [place_shards(part, self._mesh) for part in (local, codes, counts)]
+            found = program(*placed, self._padded, self._database)
+            rows = Shards(self._mesh.size * tiles * t, self._mesh.size, tiles * t)
+            found = [own_rows(part, rows) for part in found]
+        ids, keys, limits = (
+            np.concatenate([part[i * tiles * t :][: len(q)] for i, q in enumerate(portion)])
+            for part in found
+        )
         keys, ids = nearest_first(keys, ids, self._k + 1)
-        kth = keys[:, self._k - 1]
+        queries, kth = np.concatenate(portion), keys[:, self._k - 1]
+        value = self._searches.value[queries]
         certain = certain_rows(kth, limits, self._bounds, value, euclidean=self._euclidean)
         if self._whole_ties:
             certain &= (kth != keys[:, self._k]) | (kth == -np.inf)
-        return keys, ids, certain
-
-    def _fill(self, values) -> Int32[np.ndarray, "tiles t"]:
-        """Pads a portion by repeating its first entry, so that every call has one shape."""
-        filled = np.full(self._tiles * self._tile, values[0], np.int32)
-        filled[: len(values)] = values
-        return filled.reshape(self._tiles, self._tile)
+        return _Portion(queries, keys, ids, certain)
 
 
-def _join(keys, ids, counts, uncertain, again: Lists) -> Lists:
-    """Lists of the device, those of the uncertain searches replaced."""
-    if not len(uncertain):
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        inside = np.arange(keys.shape[1]) < counts[:, None]
-        return Lists(starts, ids[inside], keys[inside])
-    sizes = counts.copy()
-    sizes[uncertain] = np.diff(again.starts)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    replaced = np.zeros(len(counts), bool)
-    replaced[uncertain] = True
-    entry = np.repeat(replaced, sizes)
-    inside = (np.arange(keys.shape[1]) < counts[:, None]) & ~replaced[:, None]
-    all_ids, all_keys = np.empty(starts[-1], np.int32), np.empty(starts[-1])
-    all_ids[entry], all_ids[~entry] = again.ids, ids[inside]
-    all_keys[entry], all_keys[~entry] = again.keys, keys[inside]
-    return Lists(starts, all_ids, all_keys)
+class _Portion(NamedTuple):
+    """Outcome of some searches of this process."""
 
-
-@functools.cache
-def fast_bfloat16() -> bool:
-    """Whether this device multiplies bfloat16 at least twice as fast as float32, by measurement."""
-    seconds = {}
-    for dtype in (jnp.float32, jnp.bfloat16):
-        x, y = jnp.ones((256, 256), dtype), jnp.ones((256, COLUMNS), dtype)
-        product = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
-        product(x, y).block_until_ready()
-        times = []
-        for _ in range(10):
-            start = time.perf_counter()
-            product(x, y).block_until_ready()
-            times.append(time.perf_counter() - start)
-        seconds[dtype] = min(times)
-    return 2 * seconds[jnp.bfloat16] <= seconds[jnp.float32]
+    queries: Int[np.ndarray, " q"]
+    keys: Float64[np.ndarray, "q k1"]
+    ids: Int32[np.ndarray, "q k1"]
+    certain: Bool[np.ndarray, " q"]

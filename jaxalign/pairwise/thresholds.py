@@ -14,14 +14,17 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float64, Int
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.boundaries import boundaries
-from jaxalign.pairwise.full_rows import full_rows
-from jaxalign.pairwise.masked_tiles import MaskedModel, masked_sums
+from jaxalign.pairwise.full_rows import devices_a_process, full_rows
+from jaxalign.pairwise.masked_tiles import MaskedModel, masked_sums, own_tiles
 from jaxalign.pairwise.neighbors import check_tile_size, group_codes
+from jaxalign.parallel.mesh import choose_mesh
+from jaxalign.parallel.padding import row_shards
 from jaxalign.progress import Progress
 from jaxalign.types import Labels
 from jaxalign.validation import check_k
@@ -55,6 +58,8 @@ def threshold_terms(
     tile_size: int | None = None,
     memory_budget: int | None = None,
     progress: str | None = None,
+    mesh: Mesh | None = None,
+    gather: bool | None = None,
 ) -> ThresholdTerms:
     """Terms of mutual kNN and CKNNA (formula) of all pairs, for any k, without neighbor lists.
 
@@ -67,6 +72,8 @@ def threshold_terms(
       tile_size: edge of a tile; never changes the result (products to 1e-12 relative).
       memory_budget: bytes for the rows of one model, then for the tiles of all.
       progress: label of a progress line.
+      mesh: devices that work; None chooses them, see `choose_mesh`. All processes must call.
+      gather: see `rank_sums`; never changes the counts.
 
     Returns:
       `ThresholdTerms`: [new models, all models]; counts are exact.
@@ -76,9 +83,12 @@ def threshold_terms(
 
     Note:
       Neighbors are those of `jaxalign.neighbors`: float64 decides, ties go to the lower row number.
+      First each process compares the rows of its devices; then tiles are spread over processes, and
+      each reads the rows of its tiles, whoever owns them.
     """
     settings = {"similarity": similarity, "groups": groups, "new": new, "tile_size": tile_size}
     settings |= {"memory_budget": memory_budget, "progress": progress}
+    settings |= {"mesh": mesh, "gather": gather}
     return threshold_terms_of_several(models, ks=(k,), **settings)[k]
 
 
@@ -92,6 +102,8 @@ def threshold_terms_of_several(
     tile_size: int | None = None,
     memory_budget: int | None = None,
     progress: str | None = None,
+    mesh: Mesh | None = None,
+    gather: bool | None = None,
 ) -> dict[int, ThresholdTerms]:
     """`threshold_terms` for several k from the same products.
 
@@ -104,6 +116,8 @@ def threshold_terms_of_several(
       tile_size: see `threshold_terms`.
       memory_budget: see `threshold_terms`.
       progress: see `threshold_terms`.
+      mesh: see `threshold_terms`.
+      gather: see `threshold_terms`.
 
     Returns:
       Terms of every k.
@@ -116,18 +130,21 @@ def threshold_terms_of_several(
     codes = group_codes(groups, n, max(ks))
     budget = _BUDGET if memory_budget is None else memory_budget
     wanted = range(len(models)) if new is None else new
-    entry = _MASK_BYTES * len(models) * len(ks)
+    mesh = choose_mesh(mesh, n)
+    entry = _MASK_BYTES * len(models) * len(ks) * devices_a_process(mesh)
     size = min(_EDGE, max(math.isqrt(budget // (2 * entry)), 1))
     size = min(n, size if tile_size is None else check_tile_size(tile_size))
-    total = 2 * n * len(models)
-    with Progress(progress or "", total=total, enabled=progress is not None) as shown:
-        advance = shown.advance
-        with jax.enable_x64(True):
-            masked = [
-                _masked_model(model, ks, codes, budget, len(models), tile_size, advance)
-                for model in models
-            ]
-            sums = masked_sums(masked, codes, wanted, size=size, advance=advance)
+    first, last = row_shards(n, mesh).of_process(mesh)
+    label, enabled = progress or "", progress is not None
+    with jax.enable_x64(True):
+        with Progress(label, total=len(models) * (last - first), enabled=enabled) as shown:
+            settings = {"codes": codes, "mesh": mesh, "gather": gather, "budget": budget}
+            settings |= {"tile_size": tile_size, "models": len(models), "advance": shown.advance}
+            masked = [_masked_model(model, ks, **settings) for model in models]
+        total = len(own_tiles(n, size))
+        with Progress(label, total=total, unit="tiles", enabled=enabled) as shown:
+            settings = {"size": size, "mesh": mesh, "advance": shown.advance}
+            sums = masked_sums(masked, codes, wanted, **settings)
     # Rows were divided by powers of two: the products get them back.
     exponents = np.array([model.values.exponent for model in masked])
     scale = 2 * (exponents[list(wanted), None] + exponents[None, :])
@@ -149,20 +166,23 @@ def _check(models: Sequence[ModelRows], ks: Sequence[int], similarity: str) -> i
 def _masked_model(
     model: ModelRows,
     ks: Sequence[int],
+    *,
     codes: Int[np.ndarray, " n"],
+    mesh: Mesh,
+    gather: bool | None,
     budget: int,
     models: int,
     tile_size: int | None,
     advance: Callable[[int], None],
 ) -> MaskedModel:
     """Boundaries of one model; its rows are kept for the second pass if all models' fit."""
-    n = model.n
-    resident = 12 * n * model.d <= budget // 2
-    rows = min(_QUERY_ROWS, max(budget // (2 * _ENTRY_BYTES * n), 1))
-    rows = min(n, rows if tile_size is None else check_tile_size(tile_size))
-    full = full_rows(model, euclidean=False, resident=resident, codes=codes)
+    row_bytes = _ENTRY_BYTES * model.n * devices_a_process(mesh)
+    rows = min(_QUERY_ROWS, max(budget // (2 * row_bytes), 1))
+    rows = rows if tile_size is None else check_tile_size(tile_size)
+    settings = {"mesh": mesh, "memory_budget": budget, "gather": gather, "codes": codes}
+    full = full_rows(model, euclidean=False, **settings)
     found = boundaries(full, ks, tile=rows, advance=advance)
     values = full.values
-    if 4 * n * model.d * models > budget // 2:
+    if values.rows is not None and values.rows.nbytes * models > budget // 2:
         values = dataclasses.replace(values, rows=None)
     return MaskedModel(values, tuple(found[k] for k in ks))

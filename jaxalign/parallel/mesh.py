@@ -160,3 +160,21 @@ def describe_mesh(mesh: Mesh) -> dict[str, Any]:
         "mesh": dict(zip(mesh.axis_names, mesh.devices.shape, strict=True)),
         "processes": len({device.process_index for device in devices}),
     }
+
+
+def spread_mesh(count: int) -> Mesh:
+    """A mesh of `count` devices, as many of each process: what a run over fewer devices uses.
+
+    Raises:
+      ValueError: there are not that many devices, or processes would hold unequal numbers.
+    """
+    devices, processes = jax.devices(), jax.process_count()
+    if not 0 < count <= len(devices) or count % processes:
+        raise ValueError(
+            f"cannot choose {count} of {len(devices)} devices of {processes} processes: wanted a "
+            f"multiple of {processes} up to {len(devices)}"
+        )
+    chosen: list[jax.Device] = []
+    for process in range(processes):
+        chosen += [d for d in devices if d.process_index == process][: count // processes]
+    return make_mesh(chosen)

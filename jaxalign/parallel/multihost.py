@@ -19,6 +19,8 @@ from jaxalign.types import JaxalignError
 
 Item = TypeVar("Item")
 
+_PIECE = 2**26  # bytes exchanged at once: every device of a process holds those of all processes
+
 
 class DisagreementError(JaxalignError):
     """Processes of one run were started with different settings or see different data."""
@@ -66,9 +68,15 @@ def wait_for_all(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def my_share(items: Sequence[Item]) -> Sequence[Item]:
-    """Consecutive items for this process: together the processes have each item once."""
-    count, index = jax.process_count(), jax.process_index()
+def my_share(items: Sequence[Item], *, index: int | None = None) -> Sequence[Item]:
+    """Consecutive items for this process: together the processes have each item once.
+
+    Args:
+      items: the same on every process.
+      index: of the process; None means this one.
+    """
+    count = jax.process_count()
+    index = jax.process_index() if index is None else index
     edges = [round(i * len(items) / count) for i in range(count + 1)]
     return items[edges[index] : edges[index + 1]]
 
@@ -99,12 +107,25 @@ def require_agreement(**facts: str) -> None:
 
 
 def _exchange_bytes(data: bytes) -> list[bytes]:
-    sizes = multihost_utils.process_allgather(np.array([len(data)], np.int32))
-    sizes = np.asarray(sizes).reshape(-1)
-    padded = np.zeros(max(int(sizes.max()), 1), np.uint8)
-    padded[: len(data)] = np.frombuffer(data, np.uint8)
-    rows = np.asarray(multihost_utils.process_allgather(padded))
-    return [row[:size].tobytes() for row, size in zip(rows, sizes.tolist(), strict=True)]
+    # Two numbers, since JAX would round one of 64 bits.
+    stated = multihost_utils.process_allgather(np.array(divmod(len(data), _PIECE), np.int32))
+    sizes = [pieces * _PIECE + rest for pieces, rest in np.asarray(stated).tolist()]
+    parts = [bytearray() for _ in sizes]
+    for start in range(0, max(sizes), _PIECE):
+        length = _size_class(min(_PIECE, max(sizes) - start))
+        piece = np.zeros(length, np.uint8)
+        mine = np.frombuffer(data[start : start + _PIECE], np.uint8)
+        piece[: len(mine)] = mine
+        rows = np.asarray(multihost_utils.process_allgather(piece))
+        for part, row, size in zip(parts, rows, sizes, strict=True):
+            part += row[: min(max(size - start, 0), _PIECE)].tobytes()
+    return [bytes(part) for part in parts]
+
+
+def _size_class(size: int) -> int:
+    """At most an eighth more: every other length would be a program to compile."""
+    step = max(64, 2 ** (size.bit_length() - 4))
+    return -(-size // step) * step
 
 
 def merge(values: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Shaped
 
-from jaxalign.parallel.mesh import split
+from jaxalign.parallel.mesh import split, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,11 @@ def place_rows(
     return jax.make_array_from_callback(shape, split(mesh), shard)
 
 
+def place_whole(values: Shaped[np.ndarray, "*shape"], mesh: Mesh) -> Shaped[Array, "*shape"]:
+    """The same array on every device; every process must have all of it."""
+    return jax.make_array_from_callback(values.shape, whole(mesh), lambda index: values[index])
+
+
 def own_rows(array: Shaped[Array, "padded ..."], shards: Shards) -> Shaped[np.ndarray, "rows ..."]:
     """The rows of an array over all devices that this process holds, without padding."""
     parts = {}
@@ -88,3 +93,15 @@ def own_rows(array: Shaped[Array, "padded ..."], shards: Shards) -> Shaped[np.nd
         start, stop = shards.bounds(first // shards.size)
         parts[first] = np.asarray(part.data)[: stop - start]
     return np.concatenate([parts[first] for first in sorted(parts)])
+
+
+def own_shards(mesh: Mesh) -> list[int]:
+    """Numbers of the shards that devices of this process hold."""
+    devices = mesh.devices.ravel().tolist()
+    return [s for s, d in enumerate(devices) if d.process_index == jax.process_index()]
+
+
+def place_shards(values: Shaped[np.ndarray, "own ..."], mesh: Mesh) -> Shaped[Array, "all ..."]:
+    """Equal shards of all devices as one array, from those of this process's devices."""
+    shape = (len(values) // len(own_shards(mesh)) * mesh.size, *values.shape[1:])
+    return jax.make_array_from_process_local_data(split(mesh), values, shape)

@@ -6,11 +6,12 @@ they give the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxalign.parallel.mesh import AXES
 
@@ -30,13 +31,22 @@ def varying(tree: Any, axes: str | tuple[str, ...] = AXES) -> Any:
     names = (axes,) if isinstance(axes, str) else axes
 
     def mark(x):
-        kind = jax.typeof(x)
-        # Named differently before and after jax 0.10.
-        known = kind.vma if hasattr(kind, "vma") else kind.mat.varying
-        missing = tuple(axis for axis in names if axis not in known)
+        missing = tuple(axis for axis in names if axis not in _varies(x))
         return jax.lax.pcast(x, missing, to="varying") if missing else x
 
     return jax.tree.map(mark, tree)
+
+
+def varying_like(tree: Any, *others: jax.Array) -> Any:
+    """Marks values as different on the devices where any of the others is; none outside a mesh."""
+    axes = tuple(sorted(frozenset().union(*map(_varies, others))))
+    return varying(tree, axes) if axes else tree
+
+
+def _varies(x):
+    kind = jax.typeof(x)
+    # Named differently before and after jax 0.10.
+    return kind.vma if hasattr(kind, "vma") else kind.mat.varying
 
 
 def visit_shards(
@@ -46,6 +56,7 @@ def visit_shards(
     *,
     gather: bool = False,
     count: int | None = None,
+    order: Sequence[int] | None = None,
     axes: str | tuple[str, ...] = AXES,
 ) -> Carry:
     """Calls `step` with the blocks of shards s, s + 1, … of a device that holds shard s.
@@ -56,6 +67,8 @@ def visit_shards(
       block: of this device.
       gather: hold all blocks at once instead of passing them on.
       count: blocks to meet, the own one first; None means all.
+      order: of the shards in the ring, see `torus.ring_order`; None means by number. The shards
+        that follow s are then those that follow it there.
       axes: mesh axes over which the shards are split.
 
     Returns:
@@ -71,7 +84,11 @@ def visit_shards(
     carry = varying(carry, axes)
 
     def source(number):
-        return ((own + number) % size).astype(jnp.int32)
+        if order is None:
+            return ((own + number) % size).astype(jnp.int32)
+        ring = jnp.asarray(np.asarray(order, np.int32))
+        place = jnp.asarray(np.argsort(order).astype(np.int32))[own]
+        return ring[(place + number) % size]
 
     if gather:
         blocks = jax.tree.map(lambda x: jax.lax.all_gather(x, axes), block)
@@ -87,16 +104,26 @@ def visit_shards(
 
     def turn(number, state):
         carry, present = state
-        following = pass_on(present, 1, axes=axes)
+        following = pass_on(present, 1, order=order, axes=axes)
         return varying(step(number, source(number), present, carry), axes), following
 
     last = jnp.int32(count - 1)
-    carry, block = jax.lax.fori_loop(jnp.int32(0), last, turn, (carry, varying(block, axes)))
+    if count > 1:
+        carry, block = jax.lax.fori_loop(jnp.int32(0), last, turn, (carry, varying(block, axes)))
     return varying(step(last, source(last), block, carry), axes)
 
 
-def pass_on(tree: Any, distance: int, *, axes: str | tuple[str, ...] = AXES) -> Any:
-    """Every device takes what the device `distance` places further holds."""
+def pass_on(
+    tree: Any,
+    distance: int,
+    *,
+    order: Sequence[int] | None = None,
+    axes: str | tuple[str, ...] = AXES,
+) -> Any:
+    """Every device takes what the device `distance` places further in the ring holds."""
     size = jax.lax.axis_size(axes)
-    moves = [((i + distance) % size, i) for i in range(size)]
+    if distance % size == 0:
+        return tree
+    ring = range(size) if order is None else order
+    moves = [(ring[(i + distance) % size], ring[i]) for i in range(size)]
     return jax.tree.map(lambda x: jax.lax.ppermute(x, axes, moves), tree)

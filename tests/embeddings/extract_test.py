@@ -1,15 +1,13 @@
 """Extraction: order, batching independence, bounded compilation, resuming, refusals."""
 
 import dataclasses
-import itertools
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxalign.embeddings import extract
 from jaxalign.embeddings.extract import NonFiniteEmbeddingError, as_encoder, embed_structures
-from jaxalign.embeddings.store import EmbeddingStoreError, open_store
+from jaxalign.embeddings.store import EmbeddingStore, EmbeddingStoreError, open_store
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import (
     Encoder,
@@ -190,16 +188,18 @@ def test_complete_store_computes_and_featurizes_nothing(structures, tmp_path):
 
 def test_interrupted_run_resumes_at_the_missing_chunk(structures, tmp_path, monkeypatch):
     path, whole = tmp_path / "store", _embed(_toy(), structures).values
-    real = extract._chunks
+    real, calls = EmbeddingStore.write, []
 
-    def killed(*arguments):
-        yield from itertools.islice(real(*arguments), 2)
-        raise KeyboardInterrupt
+    def killed(store, start, values):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(start)
+        real(store, start, values)
 
-    monkeypatch.setattr(extract, "_chunks", killed)
+    monkeypatch.setattr(EmbeddingStore, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         _embed(_toy(), structures, store_path=path, chunk_rows=16)
-    monkeypatch.setattr(extract, "_chunks", real)
+    monkeypatch.setattr(EmbeddingStore, "write", real)
     assert not open_store(path).complete
     resumed = _embed(_toy(), structures, store_path=path, chunk_rows=16)
     assert resumed.info["rows_computed"] == 60 - 32

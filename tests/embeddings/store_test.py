@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_files_are_plain_zarr_and_plain_hashes(tmp_path, rng):
     values = rng.normal(size=(10, 3)).astype(np.float32)
     fill(make(tmp_path / "s"), values)
     manifest = json.loads((tmp_path / "s/manifest.json").read_text())
-    assert (manifest["format"], manifest["version"]) == ("jaxalign-embeddings", 1)
+    assert (manifest["format"], manifest["version"]) == ("jaxalign-embeddings", 2)
     assert manifest["complete"] is True
     assert manifest["card"]["id"] == "toy"
     assert manifest["info"]["pooling"] == "mean"
@@ -201,7 +202,8 @@ def test_damaged_descriptions(tmp_path, rng):
     good = json.loads(manifest.read_text())
     for text, message in (
         (manifest.read_text()[:50], "damaged"),
-        (json.dumps({**good, "version": 2}), "store version 2, this program reads version 1"),
+        (json.dumps({**good, "version": 3}), "store written by a newer version .*version 3.*2"),
+        (json.dumps({**good, "version": "x"}), "unknown store version 'x'"),
         (json.dumps({"a": 1}), "not the manifest"),
         (json.dumps({**good, "shape": 1, "rows": 11}), "not the array"),
     ):
@@ -212,6 +214,50 @@ def test_damaged_descriptions(tmp_path, rng):
     ids.write_text(json.dumps([f"t/{i}" for i in range(10)]))
     with pytest.raises(EmbeddingStoreError, match=r"ids.json: damaged.*embed again"):
         open_store(tmp_path / "s")
+
+
+def test_stores_of_the_previous_layout_open_and_resume(tmp_path, rng):
+    """Version 1 had all commits in the manifest, also those of an unfinished store."""
+    values = rng.normal(size=(10, 3)).astype(np.float32)
+    store = make(tmp_path / "s")
+    store.write(0, values[:4])
+    path = tmp_path / "s/manifest.json"
+    old = json.loads(path.read_text()) | {"version": 1}
+    old["commits"] = {"0": hashlib.sha256(values[:4].tobytes()).hexdigest()}
+    path.write_text(json.dumps(old))
+    shutil.rmtree(tmp_path / "s/commits")
+    np.testing.assert_array_equal(open_store(tmp_path / "s").read(0, 4), values[:4])
+    again = make(tmp_path / "s")
+    assert again.pending() == [(4, 8), (8, 10)]
+    fill(again, values)
+    np.testing.assert_array_equal(open_store(tmp_path / "s").load().values, values)
+    assert json.loads(path.read_text())["version"] == 2
+
+
+def test_writers_do_not_touch_each_others_commits(tmp_path, rng):
+    """Two stores that were opened at once, as two processes have them."""
+    values = rng.normal(size=(10, 3)).astype(np.float32)
+    one, other = make(tmp_path / "s"), make(tmp_path / "s")
+    one.write(0, values[:4])
+    other.write(8, values[8:])
+    assert open_store(tmp_path / "s").pending() == [(4, 8)]
+    assert json.loads((tmp_path / "s/manifest.json").read_text())["commits"] == {}
+    one.write(4, values[4:8])
+    assert not one.complete  # as far as it knows
+    one.refresh()
+    assert one.complete
+    one.finish()
+    assert json.loads((tmp_path / "s/manifest.json").read_text())["complete"] is True
+    assert list((tmp_path / "s/commits").iterdir()) == []
+    np.testing.assert_array_equal(open_store(tmp_path / "s").load().values, values)
+
+
+def test_a_commit_that_cannot_be_read_commits_nothing(tmp_path, rng):
+    store = make(tmp_path / "s")
+    store.write(0, rng.normal(size=(8, 3)).astype(np.float32))
+    for text in ("", "{", "[1]", '{"sha256": 3}'):
+        (tmp_path / "s/commits/4.json").write_text(text)
+        assert open_store(tmp_path / "s").pending() == [(4, 8), (8, 10)]
 
 
 def test_revoke(tmp_path, rng):
@@ -241,8 +287,8 @@ CHILD = """
     import os, signal, sys
     import numpy as np
     path, where, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    import jaxalign.archives.atomic as atomic
     import jaxalign.embeddings.stored as stored
+    from jaxalign.embeddings.location import Location
     from jaxalign.embeddings.store import create_store
     from jaxalign.models.card import ModelCard
 
@@ -263,19 +309,28 @@ CHILD = """
     def start_writing(array, start, values):
         array._array[start : start + len(values)].write(values)  # not waited for
 
-    def leave_half(descriptor):
-        os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+    def start_putting(location, name, content):
+        location._store.write(name, content)  # not waited for
 
-    if where == "before-manifest":
-        stored.write_manifest = at(count, stored.write_manifest, nothing)
+    def half(location, name, content):
+        # what dies with its writer: a file under the name that the key-value store uses meanwhile
+        with open(f"{location}/{name}.__lock", "wb") as file:
+            file.write(content[: len(content) // 2])
+
+    if where == "before-commit":
+        stored.write_commits = at(count, stored.write_commits, nothing)
     elif where == "during-data":
         stored.ChunkedArray.write = at(count, stored.ChunkedArray.write, start_writing)
-    elif where == "before-rename":
-        atomic.os.replace = at(count, os.replace, nothing)
-    elif where == "after-rename":
-        atomic.os.replace = at(count, os.replace, os.replace)
-    elif where == "half-manifest":
-        atomic.os.fsync = at(count, os.fsync, leave_half)
+    elif where == "before-gathering":
+        stored.clear_commits = at(count, stored.clear_commits, nothing)
+    elif where == "half-gathered":
+        half_of = lambda location: location.remove(location.names("commits")[:3])
+        stored.clear_commits = at(count, stored.clear_commits, half_of)
+    else:
+        act = {"before-put": nothing, "during-put": start_putting, "half-put": half}
+        act["after-put"] = Location.write
+        if where in act:
+            Location.write = at(count, Location.write, act[where])
 
     values = np.random.default_rng(7).normal(size=(50, 64)).astype(np.float32)
     store = create_store(
@@ -287,7 +342,7 @@ CHILD = """
 """
 
 
-def run_child(path, where="nowhere", count=0):
+def run_child(path, where, count):
     command = [sys.executable, "-c", textwrap.dedent(CHILD), str(path), where, str(count)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -295,13 +350,15 @@ def run_child(path, where="nowhere", count=0):
 @pytest.mark.parametrize(
     ("where", "count"),
     [
-        ("before-manifest", 3),
+        ("before-commit", 3),
         ("during-data", 3),
-        ("before-rename", 1),  # ids
-        ("before-rename", 2),  # first manifest, the array exists
-        ("before-rename", 5),
-        ("after-rename", 5),
-        ("half-manifest", 7),  # each file syncs itself and its folder
+        ("before-put", 1),  # ids
+        ("before-put", 2),  # first manifest, the array exists
+        ("half-put", 5),
+        ("after-put", 5),
+        ("during-put", 10),  # the manifest that gathers all commits
+        ("before-gathering", 1),  # that manifest stands, and the commits still have their files
+        ("half-gathered", 1),
     ],
 )
 def test_a_kill_leaves_the_old_or_the_new_state(tmp_path, where, count):
@@ -311,17 +368,27 @@ def test_a_kill_leaves_the_old_or_the_new_state(tmp_path, where, count):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     if (path / "manifest.json").exists():
         store = open_store(path)
-        assert store.pending()
+        assert store.pending() or where in ("during-put", "before-gathering", "half-gathered")
         assert store.damaged_chunks() == []
         for start, stop in set(store._manifest.chunks()) - set(store.pending()):
             np.testing.assert_array_equal(store.read(start, stop), values[start:stop])
-    resumed = run_child(path)
-    assert resumed.returncode == 0, resumed.stderr
+    for folder in (path, tmp_path / "whole"):
+        card = ModelCard(id="m", name="m", family="m", modality="graph", pretrained=True)
+        ids = [str(i) for i in range(50)]
+        fill(create_store(folder, ids=ids, width=64, info={}, chunk_rows=8, card=card), values)
     assert open_store(path).load().values.tobytes() == values.tobytes()
-    if where == "before-manifest":  # what a whole run leaves and a resumed one leaves are the same
-        run_child(tmp_path / "whole")
-        whole = (tmp_path / "whole/manifest.json").read_text()
-        assert (path / "manifest.json").read_text() == whole
+    # What a whole run leaves and a resumed one leaves are the same.
+    assert files(path) == files(tmp_path / "whole")
+
+
+def files(folder):
+    found = (path for path in folder.rglob("*") if path.is_file())
+    # A lock that a killed writer left is of no account.
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in found
+        if not path.name.endswith("__lock")
+    }
 
 
 def test_an_uncommitted_half_written_chunk_is_computed_again(tmp_path, rng):
@@ -338,20 +405,21 @@ def test_an_uncommitted_half_written_chunk_is_computed_again(tmp_path, rng):
     np.testing.assert_array_equal(open_store(tmp_path / "s").load().values, values)
 
 
-def test_places_that_cannot_be_written(tmp_path, monkeypatch, rng):
+def test_places_that_cannot_be_written(tmp_path, rng):
     (tmp_path / "file").write_text("x")
     with pytest.raises(JaxalignError, match="cannot"):
         make(tmp_path / "file" / "store")
     store = make(tmp_path / "s")
-
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(JaxalignError, match=r"cannot .*Permission denied"):
+    (tmp_path / "s/values/c").write_text("a file where a folder should be")
+    with pytest.raises(JaxalignError, match=r"cannot write .*Not a directory.*choose"):
         store.write(0, rng.normal(size=(4, 3)).astype(np.float32))
-    monkeypatch.undo()
     assert len(store.pending()) == 3
+    assert len(open_store(tmp_path / "s").pending()) == 3
+    os.unlink(tmp_path / "s/values/c")
+    (tmp_path / "s/commits").write_text("another")
+    with pytest.raises(JaxalignError, match=r"cannot write .*Not a directory"):
+        store.write(0, rng.normal(size=(4, 3)).astype(np.float32))
+    os.unlink(tmp_path / "s/commits")
     assert len(open_store(tmp_path / "s").pending()) == 3
 
 

@@ -28,6 +28,15 @@ def test_centered_values_reverse_positions(rng):
             assert graph.reverse[i, a] == (where[0] if len(where) else -1)
 
 
+def test_a_large_offset_leaves_the_centered_values(rng):
+    rows = (rng.normal(size=(150, 24)) + 1000).astype(np.float32)
+    graph = graph_of(rows, 7)
+    x = rows.astype(np.longdouble)
+    expected = ((x[graph.ids] - x.mean(0)) * x[:, None]).sum(-1)
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(graph.centered, expected.astype(float), rtol=1e-6, atol=1e-7 * scale)
+
+
 def test_everyone_is_a_neighbor_of_everyone(rng):
     rows = rng.normal(size=(12, 3)).astype(np.float32)
     graph = graph_of(rows, 11)

@@ -7,11 +7,13 @@ import pytest
 import tests.oracles as oracles
 import tests.oracles_ranks as reference
 from jaxalign.embeddings.sources import model_rows
-from jaxalign.pairwise import full_rows as module
-from jaxalign.pairwise import ranks
+from jaxalign.pairwise import ranks, row_products, row_ranks
 from jaxalign.pairwise.full_rows import full_rows
 from jaxalign.pairwise.neighbors import neighbors
 from jaxalign.pairwise.ranks import rank_rows, rank_sums
+from jaxalign.pairwise.row_ranks import device_ranks, host_ranks
+from jaxalign.pairwise.row_tiles import RowTile
+from jaxalign.parallel.mesh import make_mesh
 
 N, D, K, TILE = 260, 12, 5, 100
 EXACT = ("integers", "integers far away", "signed zeros", "constant")
@@ -40,6 +42,11 @@ def hostile(rng):
     return {name: x.astype(np.float32) for name, x in sets.items()}
 
 
+def resident(x):
+    mesh = make_mesh(jax.devices()[:1])
+    return full_rows(model_rows(x, "none"), euclidean=True, mesh=mesh, memory_budget=2**30)
+
+
 def graphs(data, k=K):
     return [oracles.knn(x, k, "euclidean").astype(np.int32) for x in data]
 
@@ -63,17 +70,17 @@ def test_sums_do_not_depend_on_tiles_or_memory(rng, monkeypatch):
     sums = rank_sums(models, ids, tile_size=TILE)
     np.testing.assert_array_equal(rank_sums(models, ids), sums)
     # Nothing is kept: rows are read again, in blocks of columns, for every tile.
-    monkeypatch.setattr(module, "_COLUMNS", 128)
-    np.testing.assert_array_equal(rank_sums(models, ids, memory_budget=N * 80 * TILE), sums)
+    monkeypatch.setattr(row_products, "_COLUMNS", 128)
+    np.testing.assert_array_equal(rank_sums(models, ids, memory_budget=1), sums)
 
 
 def test_the_device_path_gives_the_same_ranks(rng):
     for name, x in hostile(rng).items():
         ids = np.stack([graphs([x])[0][TILE : 2 * TILE]] * 2)
         with jax.enable_x64(True):
-            full = full_rows(model_rows(x, "none"), euclidean=True, resident=True)
-            keys = full.keys(TILE, 2 * TILE)
-            found = [path(full, TILE, keys, ids) for path in (ranks.host_ranks, ranks.device_ranks)]
+            full = resident(x)
+            tiles = [RowTile(TILE, full.products.keys(TILE, TILE))]
+        found = [path(full, tiles, [ids])[0] for path in (host_ranks, device_ranks)]
         np.testing.assert_array_equal(*found, err_msg=name)
         np.testing.assert_array_equal(found[0][0, :, 0], 1, err_msg=name)
 
@@ -81,9 +88,9 @@ def test_the_device_path_gives_the_same_ranks(rng):
 def test_looking_up_few_ids_and_placing_all_columns_give_the_same_ranks(rng, monkeypatch):
     data = hostile(rng)
     models, ids = [model_rows(x, "none") for x in data.values()], graphs(list(data.values()))
-    monkeypatch.setattr(ranks, "_FEW", 0)
+    monkeypatch.setattr(row_ranks, "_FEW", 0)
     looked_up = rank_sums(models, ids, tile_size=TILE)
-    monkeypatch.setattr(ranks, "_FEW", N)
+    monkeypatch.setattr(row_ranks, "_FEW", N)
     np.testing.assert_array_equal(looked_up, rank_sums(models, ids, tile_size=TILE))
 
 
@@ -111,9 +118,10 @@ def test_only_pairs_of_new_models_are_counted(rng, monkeypatch):
     models, ids = [model_rows(x, "none") for x in data], graphs(data)
     whole = rank_sums(models, ids)
     ranked = []
-    count = ranks.host_ranks
     monkeypatch.setattr(
-        ranks, "host_ranks", lambda *args: ranked.append(len(args[3])) or count(*args)
+        ranks,
+        "host_ranks",
+        lambda full, tiles, ids: ranked.append(len(ids[0])) or host_ranks(full, tiles, ids),
     )
     part = rank_sums(models, ids, new=[2], tile_size=256)
     np.testing.assert_array_equal(part[2], whole[2])
@@ -133,8 +141,8 @@ def test_row_sums_add_up_to_the_sum_of_the_pair(rng):
 def test_computed_values_stay_within_their_bounds(rng):
     for name, x in hostile(rng).items():
         with jax.enable_x64(True):
-            full = full_rows(model_rows(x, "none"), euclidean=True, resident=True)
-            keys = np.asarray(full.keys(0, N))  # unsorted: columns are in place
+            full = resident(x)
+            keys = np.asarray(full.products.keys(0, N))  # unsorted: columns are in place
         found = np.stack([full.leading(row) for row in keys])
         # Long double: an order of magnitude below the errors that are to be bounded.
         wide = full.values.rows.astype(np.longdouble)

@@ -13,7 +13,7 @@ from jaxalign.parallel.ring import pass_on, visit_shards
 N, D = 101, 5
 
 
-def products(mesh, x, *, gather, count=None):
+def products(mesh, x, *, gather, count=None, order=None):
     """Row sums of tanh(x xᵀ), block by block."""
     shards = row_shards(len(x), mesh)
     placed = place_rows(lambda a, b: x[a:b], shards, mesh)
@@ -25,7 +25,7 @@ def products(mesh, x, *, gather, count=None):
             return total + s.sum(1)
 
         start = jnp.zeros(own.shape[0], own.dtype)
-        return visit_shards(step, start, own, gather=gather, count=count)
+        return visit_shards(step, start, own, gather=gather, count=count, order=order)
 
     found = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=SPLIT, out_specs=SPLIT))(placed)
     return own_rows(found, shards)
@@ -52,6 +52,19 @@ def test_half_a_ring_meets_the_following_blocks_alone(rng):
     for i in range(40):
         shards = [i // 10, (i // 10 + 1) % 4]
         expected = sum(s[i, 10 * b : 10 * b + 10].sum() for b in shards)
+        assert found[i] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("gather", [False, True])
+def test_a_ring_in_another_order_meets_the_shards_that_follow_there(rng, gather):
+    mesh, order = make_mesh(jax.devices()[:4]), (2, 0, 3, 1)
+    x = rng.normal(size=(40, D)).astype(np.float32)
+    found = products(mesh, x, gather=gather, count=2, order=order)
+    s = np.tanh(x @ x.T)
+    for i in range(40):
+        own = i // 10
+        following = order[(order.index(own) + 1) % 4]
+        expected = sum(s[i, 10 * b : 10 * b + 10].sum() for b in (own, following))
         assert found[i] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
