@@ -23,7 +23,7 @@ from jaxalign import api
 from jaxalign.alignment.align import DEFAULT_BUDGET
 from jaxalign.embeddings.formats import read_embedding_collection
 from jaxalign.embeddings.preprocess import NORMALIZATIONS
-from jaxalign.launch import workflow
+from jaxalign.launch import distributed, runtime, workflow
 from jaxalign.launch.process import run_verb
 from jaxalign.metrics import registry as metrics
 from jaxalign.pairwise.neighbors import SIMILARITIES
@@ -54,6 +54,8 @@ _NONFINITE = flags.DEFINE_enum(
 )
 _TILE = flags.DEFINE_integer("tile_size", None, "Query rows per tile; bounds memory only.")
 _PROGRESS = flags.DEFINE_bool("progress", True, "Print rows done, rate and time left.")
+flags.adopt_module_key_flags(distributed)
+flags.adopt_module_key_flags(runtime)
 flags.mark_flags_as_required(["embeddings", "workdir"])
 
 
@@ -61,26 +63,30 @@ def main(words: Sequence[str]) -> None:
     """Aligns and prints the strongest pairs."""
     if words:
         raise ValueError(f"unexpected arguments {list(words)}: separate files with commas")
-    alignment = api.align(
-        read_embedding_collection(_EMBEDDINGS.value, in_memory=False),
-        metrics=tuple(metrics.METRICS) if _METRICS.value == ["all"] else tuple(_METRICS.value),
-        k=_neighbors(_K.value),
-        normalize=_NORMALIZE.value,
-        similarity=_SIMILARITY.value,
-        seed=_SEED.value,
-        memory_budget=_BUDGET.value,
-        on_nonfinite=_NONFINITE.value,
-        tile_size=_TILE.value,
-        workdir=workflow.folder(_WORKDIR.value),
-        progress=_PROGRESS.value and is_primary_process(),
-    )
+    workdir = workflow.folder(_WORKDIR.value)
+    workflow.require_same_files(_EMBEDDINGS.value)
+    with runtime.session():
+        alignment = api.align(
+            read_embedding_collection(_EMBEDDINGS.value, in_memory=False),
+            metrics=tuple(metrics.METRICS) if _METRICS.value == ["all"] else tuple(_METRICS.value),
+            k=_neighbors(_K.value),
+            normalize=_NORMALIZE.value,
+            similarity=_SIMILARITY.value,
+            seed=_SEED.value,
+            mesh=distributed.chosen_mesh(),
+            memory_budget=_BUDGET.value,
+            on_nonfinite=_NONFINITE.value,
+            tile_size=_TILE.value,
+            workdir=workdir,
+            progress=_PROGRESS.value and is_primary_process(),
+        )
     alignment = alignment.with_facts(command=workflow.command_line())
-    folder = alignment.save(_WORKDIR.value)
+    folder = alignment.save(workdir)
+    if not is_primary_process():
+        return
     print(_strongest(alignment))
     print(workflow.describe_work(alignment.diagnostics["work"]))
-    print(
-        f"table: {folder / 'table.parquet'}\nlook at it: jaxalign report --workdir={_WORKDIR.value}"
-    )
+    print(f"table: {folder / 'table.parquet'}\nlook at it: jaxalign report --workdir={workdir}")
 
 
 def _strongest(alignment: api.Alignment, count: int = 5) -> str:

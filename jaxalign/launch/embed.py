@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from jaxalign import api
-from jaxalign.launch import workflow
+from jaxalign.launch import distributed, runtime, workflow
 from jaxalign.launch.process import run_verb
+from jaxalign.parallel.multihost import is_primary_process
 
 _MODELS = flags.DEFINE_list(
     "models", None, "Registry ids, comma separated; `jaxalign models list`."
@@ -36,6 +37,8 @@ _ON_ERROR = flags.DEFINE_enum(
     "on_error", "raise", ["raise", "skip"], "Structures or models that fail: stop, or list them."
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Print rows done, rate and time left.")
+flags.adopt_module_key_flags(distributed)
+flags.adopt_module_key_flags(runtime)
 flags.mark_flags_as_required(["models", "workdir"])
 
 
@@ -52,15 +55,19 @@ def main(words: Sequence[str]) -> None:
         "elements": _ELEMENTS.value,
     }
     structures = workflow.read_dataset(settings, on_error=_ON_ERROR.value)
-    done = workflow.embed_models(
-        _MODELS.value,
-        structures,
-        workflow.folder(_WORKDIR.value),
-        layer=_LAYER.value,
-        pooling=_POOLING.value,
-        on_error=_ON_ERROR.value,
-        progress=_PROGRESS.value,
-    )
+    with runtime.session():
+        done = workflow.embed_models(
+            _MODELS.value,
+            structures,
+            workflow.folder(_WORKDIR.value, remote=True),
+            layer=_LAYER.value,
+            pooling=_POOLING.value,
+            on_error=_ON_ERROR.value,
+            progress=_PROGRESS.value,
+            mesh=distributed.chosen_mesh(),
+        )
+    if not is_primary_process():
+        return
     for model, embeddings in done.embeddings.items():
         n, d = embeddings.raw.shape
         fresh = embeddings.info.get("rows_computed", n)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from jaxalign.launch import distributed
 from jaxalign.types import JaxalignError
 
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, print the full traceback too.")
@@ -39,7 +40,14 @@ def run_verb(
     for library in ("jax", "matplotlib"):
         standard_logging.getLogger(library).setLevel(standard_logging.WARNING)
     argv = [_program(module), *words]
-    app.run(lambda rest: _guarded(main, rest[1:]), argv=argv, flags_parser=_parse)
+
+    def joined(rest: Sequence[str]) -> None:
+        key_flags = {f.name: f.value for f in flags.FLAGS.get_key_flags_for_module(owner)}
+        if "coordinator_address" in key_flags:
+            distributed.start(_verb(module), key_flags)
+        main(rest)
+
+    app.run(lambda rest: _guarded(joined, rest[1:]), argv=argv, flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -58,21 +66,36 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _program(module: str) -> str:
-    return f"jaxalign {module.rsplit('.', 1)[-1]}"
+    return f"jaxalign {_verb(module)}"
+
+
+def _verb(module: str) -> str:
+    return module.rsplit(".", 1)[-1]
 
 
 def _guarded(main: Callable[[Sequence[str]], None], words: Sequence[str]) -> None:
     try:
         main(words)
-    except _SPOKEN as error:
-        if _TRACEBACK.value:
-            traceback.print_exc()
-        message = str(error) or type(error).__name__
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        distributed.finish()
     except KeyboardInterrupt:
         print("interrupted; the same command resumes", file=sys.stderr, flush=True)
-        sys.exit(130)
+        _end(130, None)
+    except Exception as error:
+        lost = distributed.speaks_of_others(error)
+        spoken = lost or isinstance(error, _SPOKEN)
+        if not (spoken or distributed.several()):
+            raise
+        if _TRACEBACK.value or not spoken:
+            traceback.print_exc()
+        if not lost:
+            message = str(error) or type(error).__name__
+            print(f"{distributed.label()}: {message}", file=sys.stderr, flush=True)
+        _end(1, error)
+
+
+def _end(status: int, error: Exception | None) -> None:
+    distributed.give_up(status, error)
+    sys.exit(status)
 
 
 def _help(owner: str) -> str:

@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from jaxalign import api
 from jaxalign.alignment.plan import plan_metrics
-from jaxalign.launch import workflow
+from jaxalign.launch import distributed, runtime, workflow
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.multihost import is_primary_process
 
@@ -28,6 +28,8 @@ _ON_ERROR = flags.DEFINE_enum(
     "on_error", "raise", ["raise", "skip"], "Structures or models that fail: stop, or list them."
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Print rows done, rate and time left.")
+flags.adopt_module_key_flags(distributed)
+flags.adopt_module_key_flags(runtime)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -48,24 +50,27 @@ def main(words: Sequence[str]) -> None:
     }
     plan_metrics(**settings, n=len(structures))
     progress = _PROGRESS.value and is_primary_process()
-    embedded = workflow.embed_models(
-        list(config.models),
-        structures,
-        workdir,
-        layer=config.layer,
-        pooling=config.pooling,
-        on_error=_ON_ERROR.value,
-        progress=progress,
-    )
-    alignment = api.align(
-        embedded.embeddings,
-        **settings,
-        seed=config.dataset.seed,
-        tile_size=config.tile_size,
-        memory_budget=config.get("memory_budget"),
-        workdir=workdir,
-        progress=progress,
-    )
+    with runtime.session():
+        embedded = workflow.embed_models(
+            list(config.models),
+            structures,
+            workdir,
+            layer=config.layer,
+            pooling=config.pooling,
+            on_error=_ON_ERROR.value,
+            progress=progress,
+            mesh=distributed.chosen_mesh(),
+        )
+        alignment = api.align(
+            embedded.embeddings,
+            **settings,
+            seed=config.dataset.seed,
+            mesh=distributed.chosen_mesh(),
+            tile_size=config.tile_size,
+            memory_budget=config.get("memory_budget"),
+            workdir=workdir,
+            progress=progress,
+        )
     alignment = alignment.with_facts(
         dataset={"name": structures.name, "content_hash": structures.content_hash},
         title=config.title,
@@ -75,6 +80,8 @@ def main(words: Sequence[str]) -> None:
         seconds={"embed": embedded.seconds, **alignment.diagnostics["seconds"]},
     )
     alignment.save(workdir)
+    if not is_primary_process():
+        return
     work = alignment.diagnostics["work"]
     logging.info("%s", workflow.describe_work(work, embedded.rows_computed))
     page = api.write_report(alignment, workdir / workflow.REPORT)

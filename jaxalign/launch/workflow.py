@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,19 +12,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import logging
 
 from jaxalign import api
 from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
-from jaxalign.embeddings.sources import StoredEmbeddings, stored_embeddings
-from jaxalign.embeddings.store import open_store
+from jaxalign.embeddings.location import Location
+from jaxalign.embeddings.sources import StoredEmbeddings
 from jaxalign.models.registry import model_entry
-from jaxalign.parallel.multihost import is_primary_process
+from jaxalign.parallel.failures import stop_together
+from jaxalign.parallel.multihost import (
+    DisagreementError,
+    from_primary,
+    is_primary_process,
+    require_agreement,
+)
 from jaxalign.types import JaxalignError
 
 EMBEDDINGS = "embeddings"
 REPORT = "report"
+_PATIENCE = 15.0  # seconds until a file that another machine wrote must be seen
 
 
 @dataclasses.dataclass
@@ -45,7 +55,7 @@ class Embedded:
 
 
 def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
-    """Structures of a named data set, or of a file.
+    """Structures of a named data set, or of a file; all processes of a run must read the same.
 
     Args:
       settings: `path` (file) or `name` (data set; a path goes first); `n` and `seed` draw a random
@@ -54,7 +64,17 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
 
     Raises:
       ValueError: neither name nor path, or more structures asked for than there are.
+      DisagreementError: processes read other structures than each other.
     """
+    with stop_together():
+        structures = _read(settings, on_error=on_error)
+    require_agreement(
+        **{"number of structures": str(len(structures)), "structures": structures.content_hash[:16]}
+    )
+    return structures
+
+
+def _read(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
     name, path = settings.get("name"), settings.get("path")
     if path:
         if settings.get("elements"):
@@ -72,15 +92,68 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
     )
 
 
-def folder(path: str) -> Path:
-    """A folder from a flag; an empty one (an unset shell variable) is refused.
+def folder(path: str, *, remote: bool = False) -> Path:
+    """A folder from a flag, which all processes of a run must see.
+
+    Args:
+      path: the flag; an empty one (an unset shell variable) is refused.
+      remote: whether a URL is taken too; it becomes a path that stores understand.
 
     Raises:
-      ValueError: the flag is empty.
+      ValueError: the flag is empty or names no place for results, or processes see other folders.
     """
     if not path:
         raise ValueError("--workdir is empty: name a folder")
+    if Location(path).remote:
+        if not remote:
+            raise ValueError(
+                f"--workdir={path} must be a folder that all processes mount: stores of embeddings "
+                "may lie in a bucket (`jaxalign embed`, `jaxalign align --embeddings`), but not "
+                "results"
+            )
+    elif jax.process_count() > 1:
+        _require_shared(Path(path))
     return Path(path)
+
+
+def _require_shared(path: Path) -> None:
+    """Process 0 leaves a mark, and the others look for it: it takes a network disk some seconds."""
+    mark = path / f".{from_primary(secrets.token_hex(8))}.seen"
+    try:
+        with stop_together():
+            if is_primary_process():
+                require_writable(path)
+                mark.touch()
+        with stop_together():
+            limit = time.monotonic() + _PATIENCE
+            # Listing a folder asks the server; looking for one name may be answered from a cache.
+            while mark.name not in os.listdir(path) if path.is_dir() else True:
+                if time.monotonic() > limit:
+                    raise ValueError(
+                        f"process {jax.process_index()} does not see what process 0 writes into "
+                        f"{path}: the workdir must be one folder that all machines mount"
+                    )
+                time.sleep(0.2)
+    finally:
+        if is_primary_process():
+            mark.unlink(missing_ok=True)
+
+
+def require_same_files(paths: Sequence[str]) -> None:
+    """Names of embedding files that processes are about to read together.
+
+    Raises:
+      DisagreementError: they see others than each other.
+    """
+    if jax.process_count() > 1:
+        with stop_together():
+            names = [_names(Location(path)) for path in paths]
+        require_agreement(**{"files of --embeddings": str(names)})
+
+
+def _names(place: Location) -> list[str]:
+    names = [name for name in place.entries() if not name.startswith(".")]
+    return names or [place.name]
 
 
 def store_path(
@@ -109,6 +182,7 @@ def embed_models(
     pooling: str | None = None,
     on_error: str = "raise",
     progress: bool = True,
+    mesh: Any = None,
 ) -> Embedded:
     """Embeds structures with each model into `workdir/embeddings`; finished rows are not redone.
 
@@ -120,6 +194,7 @@ def embed_models(
       pooling: pooling of all networks; None for each card's default.
       on_error: `"raise"`, or `"skip"` models and structures that fail (they are listed).
       progress: print progress lines.
+      mesh: devices that work; None means all.
 
     Raises:
       ValueError: an unknown or repeated model, before anything is computed.
@@ -129,7 +204,8 @@ def embed_models(
         raise ValueError(f"models must name each encoder once, and at least one: got {models}")
     for model in models:
         model_entry(model)  # a misspelled name fails before the first model runs
-    require_writable(workdir)
+    if not Location(workdir).remote and is_primary_process():
+        require_writable(workdir)
     start = time.perf_counter()
     done = Embedded({}, {}, [_skip_row(s, "all models") for s in structures.skipped], 0, 0.0)
     for model in models:
@@ -143,15 +219,18 @@ def embed_models(
                 store=store,
                 on_error=on_error,
                 progress=progress and is_primary_process(),
+                mesh=mesh,
+                in_memory=False,  # memory does not grow with the number of models
             )
+        except DisagreementError:
+            raise
         except JaxalignError as error:
             if on_error != "skip":
                 raise
             logging.warning("%s is left out: %s", model, error)
             done.failed[model] = str(error)
             continue
-        # Rows stay on disk: memory does not grow with the number of models.
-        done.embeddings[model] = stored_embeddings(open_store(store), **embeddings.info)
+        done.embeddings[model] = embeddings
         done.rows_computed += embeddings.info.get("rows_computed", 0)
         done.skipped += [_skip_row(s, model) for s in embeddings.info.get("skipped", ())]
     done.seconds = time.perf_counter() - start

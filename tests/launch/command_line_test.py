@@ -154,7 +154,7 @@ def test_empty_cache_without_network_names_the_remedy(tmp_path):
 
 def test_verbs_explain_themselves():
     assert "align" in jaxalign("--help").stdout
-    for verb in ("run", "embed", "align", "report", "models", "datasets"):
+    for verb in ("run", "embed", "align", "report", "sweep", "models", "datasets"):
         assert "Flags:" in jaxalign(verb, "--help").stdout
     assert "unknown verb 'algin'" in jaxalign("algin", code=2).stderr
     assert "--workdir" in jaxalign("align", code=1).stderr
