@@ -15,22 +15,12 @@ Parts:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
-from measuring import (
-    alternating,
-    gemm_rate,
-    peak_bytes,
-    report,
-    seconds,
-    synthetic_model,
-    synthetic_models,
-)
+from measuring import report, synthetic_model, synthetic_models
 
 import jaxalign as ja
 from jaxalign.embeddings.sources import model_rows
@@ -40,6 +30,8 @@ from jaxalign.metrics.registry import METRICS
 from jaxalign.pairwise.grams import gram_terms
 from jaxalign.pairwise.graph_pairs import graph_pair_terms, stack_graphs
 from jaxalign.pairwise.ranks import rank_sums
+from jaxalign.profiling.floors import gemm_rate, tiled_product
+from jaxalign.profiling.timing import alternating, peak_bytes, seconds
 
 _PARTS = flags.DEFINE_list("parts", ["search", "graphs", "grams", "ranks", "suite"], "What to run.")
 _N = flags.DEFINE_integer("n", 20480, "Rows of search and graphs.")
@@ -57,25 +49,11 @@ _REPEATS = flags.DEFINE_integer("repeats", 5, "Alternating repetitions.")
 _OUTPUT = flags.DEFINE_string("output", None, "Also write the JSON here.")
 
 
-def tiled_product(x: np.ndarray, tile: int = 512) -> Callable[[], jax.Array]:
-    """All row tiles of X Xᵀ at HIGHEST precision, each reduced to a column."""
-    rows = jnp.asarray(np.pad(x, ((0, -len(x) % tile), (0, 0))))
-
-    @jax.jit
-    def run(x):
-        def one(block):
-            return jnp.matmul(block, x.T, precision=jax.lax.Precision.HIGHEST).max(1)
-
-        return jax.lax.map(one, x.reshape(-1, tile, x.shape[1]))
-
-    return lambda: run(rows)
-
-
 def search() -> list[dict]:
     """Search of one model against the product."""
     x = next(iter(synthetic_models(1, _N.value, _D.value).values()))
     works = {
-        "tiled product": tiled_product(x),
+        "tiled product": tiled_product(_N.value, _D.value).run,
         "neighbors": lambda: ja.neighbors(x, k=_K.value).indices,
     }
     times = alternating(works, repeats=_REPEATS.value)
@@ -132,7 +110,7 @@ def grams() -> list[dict]:
     found = []
     for kernels in (("euclidean",), ("rbf",), ("linear",), ("euclidean", "rbf")):
         gram_terms(rows[:2], kernels=kernels)
-        rate = gemm_rate()
+        rate = gemm_rate(size=4096)
         spent = seconds(lambda kernels=kernels: gram_terms(rows, kernels=kernels))
         work = flops + (len(kernels) - 1) * n * n * m * m
         found.append(
@@ -150,7 +128,7 @@ def ranks() -> list[dict]:
     rng = np.random.default_rng(0)
     ids = [rng.integers(0, n, size=(n, 1)).astype(np.int32) for _ in range(m)]
     rank_sums(rows[:2], ids[:2])
-    rate = gemm_rate()
+    rate = gemm_rate(size=4096)
     spent = seconds(lambda: rank_sums(rows, ids))
     ratio = spent * rate / (2 * n * n * d * m)
     return [

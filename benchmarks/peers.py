@@ -15,11 +15,12 @@ from collections.abc import Sequence
 import faiss
 import numpy as np
 from absl import app, flags
-from measuring import alternating, report, seconds, synthetic_models
+from measuring import report, synthetic_models
 from public_code import cka, cknna, information_imbalance, mutual_knn
 from sklearn.neighbors import NearestNeighbors
 
 import jaxalign as ja
+from jaxalign.profiling.timing import alternating, seconds
 
 _N = flags.DEFINE_integer("n", 20480, "Rows of the neighbor search.")
 _D = flags.DEFINE_integer("d", 256, "Columns.")

@@ -37,7 +37,7 @@ def write_report(
       MissingExtraError: matplotlib or jinja2 is not installed; the message names the extra.
       StorageError: the folder cannot be written (checked before any drawing).
     """
-    _require_extra()
+    require_extra()
     # Only now, so that this module imports without the extra.
     from jaxalign.report.render import render
 
@@ -51,7 +51,12 @@ def write_report(
     return folder / "index.html"
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Checks that the packages which draw are there.
+
+    Raises:
+      MissingExtraError: naming the extra.
+    """
     for package in _EXTRA:
         try:
             importlib.import_module(package)
