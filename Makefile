@@ -2,15 +2,19 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# An environment of its own: the TPU compiler beside a JAX without TPU complains at every start.
+TPU    := .venv-tpu
 DEMO   ?= demo
 
-.PHONY: help demo test test-slow bench lint clean
+.PHONY: help demo test test-slow test-tpu bench bench-tpu lint clean
 
 help:
 	@echo "make demo       embed 1,000 molecules with 12 encoders, align them, write a report"
 	@echo "make test       all tests that fit in minutes"
 	@echo "make test-slow  long fuzzing and kill tests"
+	@echo "make test-tpu   the sharded programs compile for TPU; no TPU is needed"
 	@echo "make bench      throughput of the metrics engine, alone and beside its peers"
+	@echo "make bench-tpu  figures of the programs compiled for TPU pods (minutes on two cores)"
 	@echo "make lint       ruff check and format check"
 	@echo "make clean      remove the virtual environment and the demo's results"
 
@@ -28,6 +32,11 @@ $(VENV)/.installed-lint: .pre-commit-config.yaml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check 'ruff>=0.9'
 	@touch $@
 
+$(TPU)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(TPU)
+	$(TPU)/bin/pip install --quiet --disable-pip-version-check --editable '.[tpu]' 'pytest>=8.3' 'beartype>=0.20'
+	@touch $@
+
 demo: $(VENV)/.installed-report
 	$(BIN)/jaxalign run --config=configs/molecules.py --workdir=$(DEMO)
 
@@ -37,13 +46,19 @@ test: $(VENV)/.installed-report,test
 test-slow: $(VENV)/.installed-report,test
 	$(BIN)/python -m pytest -m slow
 
+test-tpu: $(TPU)/.installed
+	$(TPU)/bin/python -m pytest -m tpu_compile tests/parallel/tpu_compile_test.py
+
 bench: $(VENV)/.installed-report,test
 	$(BIN)/python benchmarks/metric_throughput.py --output=throughput.json
 	$(BIN)/python benchmarks/peers.py --output=peers.json
+
+bench-tpu: $(TPU)/.installed
+	$(TPU)/bin/python benchmarks/tpu_compile.py --output=tpu_compile.json
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(TPU) $(DEMO)
