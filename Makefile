@@ -41,10 +41,10 @@ demo: $(VENV)/.installed-report
 	$(BIN)/jaxalign run --config=configs/molecules.py --workdir=$(DEMO)
 
 test: $(VENV)/.installed-report,test
-	$(BIN)/python -m pytest -n 2 --dist=loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m 'not slow' --ignore=tests/parallel/tpu_compile_test.py
 
 test-slow: $(VENV)/.installed-report,test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore=tests/parallel/tpu_compile_test.py
 
 test-tpu: $(TPU)/.installed
 	$(TPU)/bin/python -m pytest -m tpu_compile tests/parallel/tpu_compile_test.py

@@ -101,7 +101,9 @@ def test_embed_and_align_give_what_one_process_gives(alone, tmp_path):
     assert len(table) == len(alone[0].table)
 
 
-@pytest.mark.parametrize(("victim", "processes"), [(1, 1), (0, 2)])
+@pytest.mark.parametrize(
+    ("victim", "processes"), [(1, 1), pytest.param(0, 2, marks=pytest.mark.slow)]
+)
 def test_kill_and_resume(alone, words, tmp_path, victim, processes):
     workdir = tmp_path / "w"
     # Something is finished then: a store of embeddings, or a graph.

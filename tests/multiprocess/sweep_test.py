@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.multiprocess.cluster import run_cluster
 
@@ -14,6 +15,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_both_measure_and_one_writes(tmp_path):
     words = ["sweep", f"--config={CONFIG}", f"--workdir={tmp_path / 'w'}", *SMALL]
     first, second = run_cluster(words, timeout=120)

@@ -11,6 +11,9 @@ from jaxtyping import install_import_hook
 
 def main() -> int:
     """Runs the source; the exit status."""
+    # Gloo prints to the standard output of C, in the middle of lines: that goes to standard error.
+    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
     process_id, processes, devices, port, starting, heartbeat = map(int, sys.argv[1:7])
     sys.argv = ["worker", *sys.argv[7:]]
     warnings.simplefilter("error")

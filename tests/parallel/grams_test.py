@@ -54,8 +54,8 @@ def mesh_of(devices, columns=1):
 @pytest.mark.parametrize(
     ("devices", "columns", "gather", "kernels", "width"),
     [
-        (2, 1, False, ("rbf", "linear"), 70),
-        (3, 1, True, ("euclidean",), 40),
+        pytest.param(2, 1, False, ("rbf", "linear"), 70, marks=pytest.mark.slow),
+        pytest.param(3, 1, True, ("euclidean",), 40, marks=pytest.mark.slow),
         (8, 2, False, ("rbf",), 40),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 import tests.oracles as oracles
 from jaxalign.embeddings.sources import model_rows
@@ -54,6 +55,7 @@ def terms(seed):
     return {name: part.tolist() for name, part in found.items()}
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(rng):
     seed = int(rng.integers(2**31))
     expected = terms(seed)

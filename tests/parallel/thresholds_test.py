@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 import tests.oracles as oracles
 import tests.oracles_ranks as reference
@@ -12,6 +13,7 @@ from jaxalign.parallel.mesh import make_mesh
 N, D, TILE, KS = 301, 12, 64, (40, 120)
 
 
+@pytest.mark.slow
 def test_terms_do_not_depend_on_devices(rng):
     near = oracles.anisotropic(rng, N, D, 0.998)
     data = [near, near[rng.integers(0, 40, N)], rng.integers(-1, 2, size=(N, D))]
