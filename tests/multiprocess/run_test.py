@@ -52,6 +52,10 @@ def words(tmp_path):
     return ["run", f"--config={config}", f"--workdir={tmp_path / 'w'}"]
 
 
+# Words of the lines that gloo prints of its connections, two of which may run into each other.
+GLOO = set(["Gloo", "Rank", "is", "connected", "to", "peer", "ranks", "Expected", "number", "of"])
+
+
 def plain(label):
     return re.sub("-[0-9a-f]{12}$", "", label)
 
@@ -96,7 +100,7 @@ def test_embed_and_align_give_what_one_process_gives(alone, tmp_path):
     # One process speaks, and a good end is a quiet one.
     assert second.stdout == fourth.stdout == ""
     for result in (second, fourth):
-        assert all(line.startswith("[Gloo]") for line in result.stderr.splitlines()), result.stderr
+        assert set(re.findall("[A-Za-z]+", result.stderr)) <= GLOO, result.stderr
     table = pd.read_csv(tmp_path / "w" / "alignment" / "table.csv")
     assert len(table) == len(alone[0].table)
 
