@@ -18,6 +18,8 @@ METRICS = ("mutual_knn", "cknna", "dcor")
 K, N = 7, 250  # not a multiple of the number of devices
 ENDS_WITHIN = 10  # seconds after another process was killed; measured: below one
 MEETS_WITHIN = 60  # seconds that processes of a test wait for each other
+# Words of the lines that gloo prints of its connections, two of which may run into each other.
+GLOO = {"Gloo", "Rank", "is", "connected", "to", "peer", "ranks", "Expected", "number", "of"}
 CONFIG = f"""
 from ml_collections import config_dict
 
@@ -50,10 +52,6 @@ def words(tmp_path):
     config = tmp_path / "config.py"
     config.write_text(CONFIG)
     return ["run", f"--config={config}", f"--workdir={tmp_path / 'w'}"]
-
-
-# Words of the lines that gloo prints of its connections, two of which may run into each other.
-GLOO = set(["Gloo", "Rank", "is", "connected", "to", "peer", "ranks", "Expected", "number", "of"])
 
 
 def plain(label):
