@@ -149,7 +149,8 @@ def _with_crosses(state: State, normalize: str, metric: FeatureMetric, scheduled
         used = sorted({i for pair in numbers for i in pair})
         inside = [(used.index(i), used.index(j)) for i, j in numbers]
         state.count_sweep(len(inside))
-        found = metric.crosses([rows[i] for i in used], inside, mesh=state.mesh)
+        label = state.label(f"{metric.id}: rows of {len(batch)} pairs")
+        found = metric.crosses([rows[i] for i in used], inside, mesh=state.mesh, progress=label)
         yield list(zip(batch, found, strict=True))
 
 

@@ -147,8 +147,7 @@ class State:
     def neighbor_ids(
         self, model: ModelInput, settings: GraphSettings, k: int
     ) -> Int32[np.ndarray, "n k"] | NeighborIds:
-        """Neighbor ids of a model alone: from disk by rows, where graphs are stored."""
-        self.graph(model, settings, k)
+        """Neighbor ids alone of a graph that is there: read by rows where graphs are stored."""
         return self.graphs.ids(self.graph_key(model, settings), k=k)
 
     def inspect(self, model: ModelInput, normalize: str) -> None:

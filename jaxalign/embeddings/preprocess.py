@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
+from jaxalign.parallel.blocks import own_blocks
 from jaxalign.parallel.failures import stop_together
-from jaxalign.parallel.multihost import gather_rows, my_share
+from jaxalign.parallel.multihost import gather_rows
 from jaxalign.validation import check_matrix
 
 NORMALIZATIONS = ("none", "l2", "max_abs_row", "standardize")
@@ -82,17 +83,17 @@ class Normalizer:
         if method != "standardize":
             return cls(method)
         n, d = source.shape
-        starts = my_share(range(0, n, _BLOCK))
+        mine = own_blocks(n)
         with np.errstate(invalid="ignore"):
             with stop_together():
                 first = np.array(source.read(0, 1), np.float64)
-                blocks = (_block(source, start) for start in starts)
+                blocks = (np.array(source.read(*block), np.float64) for block in mine)
                 sums = [(block.sum(axis=0), (block == first).all(axis=0)) for block in blocks]
             mean = _sum_blocks([total for total, _ in sums], d) / n
             equal = np.array([same for _, same in sums], bool).reshape(len(sums), d)
             constant = gather_rows(equal).all(axis=0)
             with stop_together():
-                blocks = (_block(source, start) for start in starts)
+                blocks = (np.array(source.read(*block), np.float64) for block in mine)
                 squares = [np.square(block - mean).sum(axis=0) for block in blocks]
             deviation = np.sqrt(_sum_blocks(squares, d) / n)
         # The rounded mean of equal numbers may differ from them: constancy is tested, not computed.
@@ -112,19 +113,12 @@ class Normalizer:
         return _to_float32(rows)
 
 
-_BLOCK = 4096  # rows summed at once: part of the definition of the column moments
-
-
 class _Whole:
     def __init__(self, x: np.ndarray):
         self.shape, self._x = x.shape, x
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return self._x[start:stop]
-
-
-def _block(source: Any, start: int) -> Float64[np.ndarray, "rows d"]:
-    return np.array(source.read(start, min(start + _BLOCK, source.shape[0])), np.float64)
 
 
 def _sum_blocks(parts: Sequence[Float64[np.ndarray, " d"]], d: int) -> Float64[np.ndarray, " d"]:

@@ -18,12 +18,12 @@ from jaxalign.embeddings.preprocess import Normalizer
 from jaxalign.embeddings.record import order_hash
 from jaxalign.embeddings.stored import EmbeddingStore
 from jaxalign.models.card import ModelCard
+from jaxalign.parallel.blocks import fixed_blocks, own_blocks
 from jaxalign.parallel.failures import stop_together
 from jaxalign.parallel.multihost import (
     exchange_objects,
     gather_rows,
     is_primary_process,
-    my_share,
     require_agreement,
 )
 
@@ -221,8 +221,12 @@ def scan(raw: Readable) -> tuple[str, Bool[np.ndarray, " n"]]:
     found: list[tuple[str, np.ndarray]] = []
     header = ""
     with stop_together():
-        found = [_scan_block(raw, start) for start in my_share(range(0, n, _BLOCK))]
-        first = found[0][0] if found and is_primary_process() else _scan_block(raw, 0)[0]
+        found = [_scan_block(raw, *block) for block in own_blocks(n)]
+        first = (
+            found[0][0]
+            if found and is_primary_process()
+            else _scan_block(raw, *fixed_blocks(n)[0])[0]
+        )
         header = f"{raw.dtype.str}{raw.shape}"
     require_agreement(**{"dtype and shape": header, "the first rows": first})
     digests = [part for parts in exchange_objects([d for d, _ in found]) for part in parts]
@@ -234,8 +238,8 @@ def scan(raw: Readable) -> tuple[str, Bool[np.ndarray, " n"]]:
     )
 
 
-def _scan_block(raw: Readable, start: int) -> tuple[str, Bool[np.ndarray, " rows"]]:
+def _scan_block(raw: Readable, start: int, stop: int) -> tuple[str, Bool[np.ndarray, " rows"]]:
     """SHA-256 of the bytes of one block, and which of its rows are not finite."""
-    block = np.ascontiguousarray(raw.read(start, min(start + _BLOCK, raw.shape[0])))
+    block = np.ascontiguousarray(raw.read(start, stop))
     content = block.data if block.dtype.kind == "f" else block.tobytes()
     return hashlib.sha256(content).hexdigest(), ~np.isfinite(block).all(axis=1)

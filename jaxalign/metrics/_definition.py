@@ -144,8 +144,8 @@ class FeatureMetric(Metric):
       statistics: (normalized float32 rows `[n, d]`, seed) → statistics, a pytree of host arrays.
       cross: (statistics of a, statistics of b) → what the pair needs of both, made once a pair for
         all metrics that share `statistics` and `cross`; None where `term` needs nothing.
-      crosses: (rows of all models, pairs of their numbers, mesh=) → cross of every pair, where one
-        sweep over all models costs less than as many calls of `cross`.
+      crosses: (rows of all models, pairs of their numbers, mesh=, progress=) → cross of every pair,
+        where one sweep over all models costs less than as many calls of `cross`.
       cross_bytes: n → bytes that the cross of one pair holds, for metrics with `crosses`.
       flip: cross of (a, b) → cross of (b, a), at no cost; for directed metrics.
       term: (statistics of a, statistics of b, their cross or None) → outcome.

@@ -16,10 +16,9 @@ from jaxtyping import Float, Float64, Int
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.kernels import rounding
-from jaxalign.parallel.multihost import gather_rows, my_share
+from jaxalign.parallel.blocks import over_blocks
 
 _MEDIAN_ROWS = 256  # sampled rows compared at once
-_READ = 4096  # rows read at once by the survey: part of the definition of the column means
 _CANDIDATES = 2**14  # distances that may be the median and are computed one by one
 _SAMPLE = 2000  # rows whose median distance is the bandwidth of a Gaussian kernel
 
@@ -53,25 +52,21 @@ def survey(model: ModelRows, sampled: Int[np.ndarray, " s"]) -> CenteredModel:
     rows, and the first row. Sums of blocks are added in the order of the blocks, so that the result
     does not depend on the number of processes.
     """
-    starts = range(0, model.n, _READ)
     first = model.read(0, 1).astype(np.float64)
-    sums, samples, places = [np.zeros((0, model.d + 1))], [np.zeros((0, model.d))], []
-    for start in my_share(starts):
-        block = model.read(start, start + _READ)
-        inside = np.flatnonzero((sampled >= start) & (sampled < start + len(block)))
-        samples.append(block[sampled[inside] - start].astype(np.float64))
-        places.append(inside)
+
+    def measure(start, stop):
+        block = model.read(start, stop)
+        inside = np.flatnonzero((sampled >= start) & (sampled < stop))
         difference = block - first
-        sums.append([[*difference.sum(axis=0), np.abs(difference).max()]])
-    sums, places = gather_rows(np.concatenate(sums)), np.concatenate([*places, np.zeros(0, int)])
-    total = np.zeros(model.d)
-    for block in sums[:, :-1]:
-        total += block
-    largest = sums[:, -1].max()
+        total, largest = difference.sum(axis=0), np.abs(difference).max()
+        return total[None], largest[None], block[sampled[inside] - start].astype(float), inside
+
+    totals, largest, samples, places = over_blocks(model.n, measure)
+    total, largest = sum(totals), largest.max()
     mean = first[0] + total / model.n
     exponent = math.frexp(largest)[1] - 1 if largest > 0 else 0
     sample = np.empty((len(sampled), model.d))
-    sample[gather_rows(places)] = gather_rows(np.concatenate(samples))
+    sample[places] = samples
     return CenteredModel(model, mean, exponent, _centered(sample, mean, exponent))
 
 

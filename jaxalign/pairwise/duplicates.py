@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int, Int32, UInt32, UInt64
 
 from jaxalign.pairwise.exhaustive import Lists
-from jaxalign.pairwise.row_blocks import RowBlocks, of_rows, own_blocks, row_blocks
+from jaxalign.pairwise.row_blocks import RowBlocks, of_rows, row_blocks
+from jaxalign.parallel.blocks import own_blocks
 from jaxalign.parallel.multihost import gather_rows
 
 _ENTRIES = 2**21  # members held at once while lists are expanded

@@ -21,7 +21,8 @@ from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.centered_rows import CenteredModel, check_lengths, survey
 from jaxalign.pairwise.centering import GramTerms, clear_noise
 from jaxalign.pairwise.kernels import UNIT
-from jaxalign.parallel.multihost import exchange, gather_rows, my_share
+from jaxalign.parallel.blocks import over_blocks, own_blocks
+from jaxalign.parallel.multihost import exchange
 from jaxalign.progress import Progress
 
 _WIDTH = 64  # panels are padded to multiples of this many columns
@@ -101,11 +102,11 @@ def _cross_squares(
     size = min(_ROWS, 1 << (n - 1).bit_length())
     shape = (_padded(left), _padded(right))
     total = jnp.zeros(shape)
-    for start in my_share(range(0, n, size)):
+    for start, stop in own_blocks(n, size):
         x = _panel_rows(left, start, size)
         y = x if right is left else _panel_rows(right, start, size)
         total = _add_product(total, x, y)
-        progress.advance(min(size, n - start))
+        progress.advance(stop - start)
     squares = np.square(_sum_of_processes(np.asarray(total)))
     rows, columns = (np.cumsum([0, *(c.rows.d for c in side)]) for side in (left, right))
     squares = squares[: rows[-1], : columns[-1]]
@@ -145,7 +146,7 @@ def _add_product(
 def _terms(
     centered: Sequence[CenteredModel], chosen: Sequence[int], z: Float64[np.ndarray, "a m"], n: int
 ) -> GramTerms:
-    norms = gather_rows(np.stack([_row_squares(model, n) for model in centered], axis=1)).T
+    norms = np.stack([_row_squares(model, n) for model in centered])
     cross, totals = norms[list(chosen)] @ norms.T, norms.sum(axis=1)
     outer = np.outer(totals[list(chosen)], totals)
     biased, pairs = z.copy(), (z - cross - outer / (n * max(n - 1, 1))) / 2
@@ -162,5 +163,7 @@ def _terms(
 
 
 def _row_squares(model: CenteredModel, n: int) -> Float64[np.ndarray, " n"]:
-    blocks = (model.read(start, start + _ROWS) for start in my_share(range(0, n, _ROWS)))
-    return np.concatenate([np.zeros(0), *(np.square(block).sum(axis=1) for block in blocks)])
+    def one(start, stop):
+        return (np.square(model.read(start, stop)).sum(axis=1),)
+
+    return over_blocks(n, one, size=_ROWS)[0]

@@ -16,13 +16,16 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float32
 
 from jaxalign.embeddings.sources import ModelRows
+from jaxalign.pairwise.duplicates import distinct_rows
 from jaxalign.pairwise.joint_tiles import QUERIES, JointSweep, SurveyedModel
 from jaxalign.pairwise.neighbors import check_tile_size, neighbors
-from jaxalign.pairwise.row_values import digests, equal_rows, over_blocks
+from jaxalign.pairwise.row_blocks import row_blocks
+from jaxalign.parallel.blocks import over_blocks
 from jaxalign.parallel.mesh import choose_mesh, local_mesh
 from jaxalign.parallel.multihost import exchange, my_share
 from jaxalign.progress import Progress
 
+_SURVEYED = 2048  # rows read at once for means and squares
 _TILE = 1024  # query rows whose products are taken at once, where the caller names none
 # Rounding of a length-w product in float64 is below w·u·‖x‖‖y‖; distances within 2¹⁷ times that of
 # 0 are searched again. What remains has relative errors below 1e-5, typically 1e-7.
@@ -98,12 +101,13 @@ def joint_nearest(
 
 def _survey(model: ModelRows) -> SurveyedModel:
     def measure(start, stop):
-        rows = model.read(start, stop)
-        wide = rows.astype(np.float64)
-        return wide.sum(0)[None], np.square(wide).sum(1), digests(rows)
+        wide = model.read(start, stop).astype(np.float64)
+        return wide.sum(0)[None], np.square(wide).sum(1)
 
-    totals, squares, found = over_blocks(model.n, measure)
-    return SurveyedModel(model, sum(totals) / model.n, equal_rows(found).astype(np.int32), squares)
+    totals, squares = over_blocks(model.n, measure, size=_SURVEYED)
+    equal = distinct_rows(row_blocks(model))
+    codes = equal.first[equal.value].astype(np.int32)
+    return SurveyedModel(model, sum(totals) / model.n, codes, squares)
 
 
 def _uncertain(

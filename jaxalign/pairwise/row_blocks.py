@@ -1,7 +1,7 @@
 """Rows of one model in blocks: each process reads its share, and hears of the rest.
 
-What is summed or listed over all rows is computed block by block. The blocks are fixed, whoever
-computes them, so results do not depend on the number of processes.
+What is summed or listed over all rows is computed in fixed blocks (`parallel/blocks.py`): results
+do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int, Shaped
 
 from jaxalign.embeddings.sources import ModelRows
-from jaxalign.parallel.multihost import gather_rows, my_share
+from jaxalign.parallel.blocks import over_blocks
 
-_BLOCK = 4096  # rows of one block
+_BLOCK = 4096  # rows read at once
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class RowBlocks:
       read: rows `start:stop`, with `stop <= n`.
       take: rows of the given numbers, in that order.
       far: the same from the source alone, past all that is kept; None: there is no such.
+      held: rows `start:stop` that are kept in memory.
     """
 
     n: int
@@ -36,6 +37,7 @@ class RowBlocks:
     read: Callable[[int, int], Any]
     take: Callable[[Any], Any]
     far: Callable[[Any], Any] | None = None
+    held: tuple[int, int] | None = None
 
     def changed(self, function: Callable[[Any], Any]) -> RowBlocks:
         """Every row changed by a function of blocks that treats each row by itself."""
@@ -62,8 +64,10 @@ class RowBlocks:
     def kept(self, start: int, stop: int) -> RowBlocks:
         """The same rows, of which `start:stop` are read now and stay in memory.
 
-        What an earlier call kept is not held any longer.
+        What an earlier call kept is not held any longer, unless it is the same.
         """
+        if self.held == (start, stop):
+            return self
         far, values = self.far or self.take, np.empty((stop - start, self.d), np.float32)
         for a in range(start, stop, _BLOCK):
             b = min(a + _BLOCK, stop)
@@ -84,7 +88,7 @@ class RowBlocks:
                 values[max(a - start, 0) : max(b - start, 0)] if inside else take(np.arange(a, b))
             )
 
-        return RowBlocks(self.n, self.d, read, take, far)
+        return RowBlocks(self.n, self.d, read, take, far, (start, stop))
 
 
 def row_blocks(rows: Float32[np.ndarray, "n d"] | ModelRows | RowBlocks) -> RowBlocks:
@@ -97,11 +101,6 @@ def row_blocks(rows: Float32[np.ndarray, "n d"] | ModelRows | RowBlocks) -> RowB
     return RowBlocks(*rows.shape, lambda a, b: rows[a:b], lambda index: rows[index])
 
 
-def own_blocks(n: int) -> list[tuple[int, int]]:
-    """Fixed blocks of n rows that this process computes: they follow each other."""
-    return [(start, min(start + _BLOCK, n)) for start in my_share(range(0, n, _BLOCK))]
-
-
 def of_blocks(rows: RowBlocks, function: Callable[[Any], Any]) -> Float64[np.ndarray, "blocks ..."]:
     """A function of every fixed block, in the order of the blocks, computed by all processes.
 
@@ -109,9 +108,11 @@ def of_blocks(rows: RowBlocks, function: Callable[[Any], Any]) -> Float64[np.nda
       rows: the rows.
       function: block → number or array of a fixed shape.
     """
-    like = np.asarray(function(rows.read(0, 1)), np.float64)
-    mine = [function(rows.read(start, stop)) for start, stop in own_blocks(rows.n)]
-    return gather_rows(np.array(mine, np.float64).reshape(-1, *like.shape))
+
+    def one(start, stop):
+        return (np.asarray(function(rows.read(start, stop)), np.float64)[None],)
+
+    return over_blocks(rows.n, one)[0]
 
 
 def of_rows(
@@ -123,9 +124,7 @@ def of_rows(
       rows: the rows.
       function: block → one value a row.
     """
-    nothing = function(rows.read(0, 1))[:0]
-    mine = [function(rows.read(start, stop)) for start, stop in own_blocks(rows.n)]
-    return gather_rows(np.concatenate([nothing, *mine]))
+    return over_blocks(rows.n, lambda start, stop: (function(rows.read(start, stop)),))[0]
 
 
 def column_means(rows: RowBlocks) -> Float64[np.ndarray, " d"]:

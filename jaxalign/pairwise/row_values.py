@@ -17,16 +17,16 @@ number of processes, each of which computes some of the blocks.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
+from jaxtyping import Float32, Float64, Int64
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise import ordering
-from jaxalign.parallel.multihost import gather_rows, my_share
+from jaxalign.pairwise.duplicates import distinct_rows
+from jaxalign.pairwise.row_blocks import RowBlocks
+from jaxalign.parallel.blocks import over_blocks
 
 # Twice the unit roundoff of float64: room for the second-order terms of the bounds.
 _UNIT = 2.0**-52
@@ -97,7 +97,7 @@ def index_bits(n: int) -> int:
 def row_values(
     model: ModelRows, *, euclidean: bool, keep: tuple[int, int] | None = None
 ) -> RowValues:
-    """Reads a model (twice, in blocks, unless it is kept) and prepares it.
+    """Reads a model (three times, in blocks, unless it is kept) and prepares it.
 
     Args:
       model: rows of the model.
@@ -125,34 +125,20 @@ def row_values(
 
     def survey(start, stop):
         block = unread.read(start, stop)
-        return np.abs(block).max(keepdims=True)[0], block.sum(0, dtype=float)[None], digests(block)
+        return np.abs(block).max(keepdims=True)[0], block.sum(0, dtype=float)[None]
 
-    largest, totals, found = over_blocks(n, survey)
+    largest, totals = over_blocks(n, survey, size=_BLOCK)
+    equal = distinct_rows(RowBlocks(n, model.d, unread.read, unread.take))
     exponent = ordering.unit_scale(largest.max().reshape(1, 1))[1]
     rows = unread.rows
     prepared = dataclasses.replace(
         unread,
         exponent=exponent,
         center=np.ldexp(sum(totals) / n, -exponent),
-        classes=equal_rows(found),
+        classes=equal.first[equal.value],
         rows=np.ldexp(rows, -exponent) if rows is not None and exponent else rows,
     )
     return _euclidean(prepared) if euclidean else _inner(prepared)
-
-
-def over_blocks(
-    n: int, compute: Callable[[int, int], tuple[Shaped[np.ndarray, "_ ..."], ...]]
-) -> tuple[Shaped[np.ndarray, "_ ..."], ...]:
-    """Arrays computed from fixed blocks of rows `start:stop`, one block after the other.
-
-    Every process computes its share of the blocks and gets those of all.
-    """
-    starts = range(0, n, _BLOCK)
-    mine = my_share(starts)
-    # Without a share, the shapes of the first block are those of nothing.
-    found = [compute(start, min(start + _BLOCK, n)) for start in mine or starts[:1]]
-    end = None if mine else 0
-    return tuple(gather_rows(np.concatenate(parts)[:end]) for parts in zip(*found, strict=True))
 
 
 def _load(model: ModelRows, first: int, last: int) -> Float32[np.ndarray, "own d"]:
@@ -182,7 +168,7 @@ def _euclidean(values: RowValues) -> RowValues:
         on_grid = (multiples == np.rint(multiples)).all(keepdims=True)[0]
         return np.square(block - center).sum(axis=1), on_grid
 
-    squares, exact = over_blocks(n, measure)
+    squares, exact = over_blocks(n, measure, size=_BLOCK)
     # |error| ≤ u (2d + 96)(‖c_i‖ + ‖c_j‖)² and (‖c_i‖ + ‖c_j‖)² ≤ 6‖c_i‖² + 4 v; three of them.
     unit = 3 * _UNIT * (2 * d + 96)
     return dataclasses.replace(
@@ -203,7 +189,7 @@ def _inner(values: RowValues) -> RowValues:
         centered = values.read(start, stop) - values.center
         return np.sqrt(np.square(centered).sum(axis=1)), centered @ values.center
 
-    norms, shifts = over_blocks(values.n, measure)
+    norms, shifts = over_blocks(values.n, measure, size=_BLOCK)
     # |error| ≤ u (5d + 64) ρ_i max_j ρ_j with ρ = ‖c‖ + ‖center‖; three of them.
     reach = norms + np.sqrt(np.square(values.center).sum())
     return dataclasses.replace(
@@ -212,17 +198,3 @@ def _inner(values: RowValues) -> RowValues:
         column=-2.0 * shifts,
         intercept=3 * _UNIT * (5 * values.model.d + 64) * reach * reach.max(),
     )
-
-
-def digests(block: Float32[np.ndarray, "rows d"]) -> UInt8[np.ndarray, "rows 16"]:
-    """A hash of every row; rows that differ in the sign of a zero only are equal."""
-    rows = np.ascontiguousarray(block + np.float32(0))  # −0 + 0 = 0
-    found = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
-    return np.frombuffer(found, np.uint8).reshape(-1, 16)
-
-
-def equal_rows(found: UInt8[np.ndarray, "n 16"]) -> Int64[np.ndarray, " n"]:
-    """Lowest number among the rows of equal hash, for every row."""
-    first: dict[bytes, int] = {}
-    keys = np.ascontiguousarray(found).view(np.dtype("V16")).ravel().tolist()
-    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)

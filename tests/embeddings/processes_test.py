@@ -21,10 +21,11 @@ WORK = """
     from jaxalign.embeddings.array_files import read_embeddings
     from jaxalign.embeddings.extract import as_encoder, embed_structures
     from jaxalign.embeddings.store import open_store
+    from jaxalign.parallel import blocks
     from tests.embeddings import toys
 
     folder, seed = sys.argv[1], int(sys.argv[2])
-    sources._BLOCK = preprocess._BLOCK = 16
+    blocks._ROWS = 16
     structures = toys.strings(103, seed)
 
     def embed(name, encoder, **options):
@@ -127,8 +128,7 @@ def test_two_processes_share_the_work_and_agree(tmp_path, rng, monkeypatch):
 
 def _check_reading(lines, folder, monkeypatch):
     """Digest, non-finite rows and column moments are those of one process, bit for bit."""
-    monkeypatch.setattr("jaxalign.embeddings.sources._BLOCK", 16)
-    monkeypatch.setattr("jaxalign.embeddings.preprocess._BLOCK", 16)
+    monkeypatch.setattr("jaxalign.parallel.blocks._ROWS", 16)
     values = np.array(open_store(folder / "host").load().values)
     assert len(values) == 103
     digest, bad, mean, deviation = next(lines)

@@ -47,9 +47,7 @@ def test_blocks_normalize_as_the_whole_array(x, tmp_path, method):
 
 
 def test_standardize_reads_moments_in_blocks_of_one_definition(rng, monkeypatch):
-    from jaxalign.embeddings import preprocess
-
-    monkeypatch.setattr(preprocess, "_BLOCK", 16)
+    monkeypatch.setattr("jaxalign.parallel.blocks._ROWS", 16)
     x = (rng.normal(size=(50, 4)) * 3 + 1000).astype(np.float32)
     x[:, 2] = 0.1  # constant: zero, not noise over a rounded mean
     found, varied = normalize_rows(x, "standardize"), x[:, [0, 1, 3]].astype(np.float64)

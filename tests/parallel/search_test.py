@@ -13,6 +13,7 @@ from jaxalign.pairwise import duplicates, row_blocks, sweep
 from jaxalign.pairwise.neighbors import neighbors, neighbors_of_rows
 from jaxalign.pairwise.search import search_program, search_shapes
 from jaxalign.pairwise.search_plan import search_plan
+from jaxalign.parallel import blocks
 from jaxalign.parallel.mesh import make_mesh
 from tests.multiprocess.cluster import run_cluster
 
@@ -167,9 +168,10 @@ import numpy as np
 
 from jaxalign.embeddings.sources import model_rows
 from jaxalign.metrics._pair import model_graph
-from jaxalign.pairwise import row_blocks, sweep
+from jaxalign.pairwise import sweep
+from jaxalign.parallel import blocks
 
-row_blocks._BLOCK = 256
+blocks._ROWS = 256
 x = np.load(sys.argv[1])
 
 
@@ -204,7 +206,7 @@ def test_two_processes_give_the_bits_of_one_and_read_their_own_rows(rng, tmp_pat
 
     x = crowded(rng)
     np.save(tmp_path / "x.npy", x)
-    monkeypatch.setattr(row_blocks, "_BLOCK", 256)
+    monkeypatch.setattr(blocks, "_ROWS", 256)
     graph, _ = model_graph(model_rows(x, "none"), k=12, similarity="euclidean", mesh=mesh_of(1, 1))
     parts = [np.ascontiguousarray(part).tobytes() for part in graph]
     expected = hashlib.sha256(b"".join(parts)).hexdigest()
