@@ -9,8 +9,9 @@ from typing import Any
 from jaxalign.alignment.align import align as align
 from jaxalign.alignment.results import Alignment
 from jaxalign.alignment.results import load as load
-from jaxalign.embeddings.extract import as_encoder, embed_structures, stored_embeddings
+from jaxalign.embeddings.extract import embed_structures, stored_embeddings
 from jaxalign.embeddings.formats import read_embeddings as read_embeddings
+from jaxalign.embeddings.own_function import as_encoder
 from jaxalign.embeddings.record import Embeddings as Embeddings
 from jaxalign.embeddings.sources import StoredEmbeddings as StoredEmbeddings
 from jaxalign.guard import require_sound_jax

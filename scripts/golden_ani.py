@@ -120,8 +120,8 @@ def ported_layers(family: str, structures, dtype) -> list[dict[str, np.ndarray]]
 
 def _ported_molecule(encoder, params, family: str, structure: Structure, dtype):
     example = encoder.featurize(structure)
-    size = encoder.size(example)
-    bucket = next(bucket for bucket in encoder.buckets if bucket >= size)
+    size = encoder.batching.size(example)
+    bucket = next(bucket for bucket in encoder.batching.buckets if bucket >= size)
     batch = collate_atoms([example], bucket, 1, slots=ani.neighbor_slots(bucket), dtype=dtype)
     row = {}
     for layer in ani.LAYERS:

@@ -133,7 +133,7 @@ def make(model_id: str, out: Path, smiles_files: list[Path]) -> None:
         if original_tokens(wheel, archive.package, folder, smiles) != example["ids"].tolist():
             raise SystemExit(f"{model_id}: tokens of {smiles} differ from the original's")
     check_tokens(wheel, archive.package, smiles_files)
-    batch = dict(encoder.collate(examples, 64, len(examples) + 1))  # and one empty row
+    batch = dict(encoder.batching.pad(examples, 64, len(examples) + 1))  # and one empty row
     rows = {name: value[: len(examples)] for name, value in batch.items()}
     mask = rows["mask"]
     single = original_states(original(wheel, folder, torch.float32), **rows)

@@ -72,7 +72,7 @@ def original_layers(model: MPNN, graph: BatchMolGraph) -> dict[str, np.ndarray]:
 
 def ported_layers(encoder, dtype) -> dict[str, np.ndarray]:
     examples = [encoder.featurize(Structure(id=smiles, smiles=smiles)) for smiles in SMILES]
-    batch = encoder.collate(examples, BUCKET, len(SMILES) + 1)
+    batch = encoder.batching.pad(examples, BUCKET, len(SMILES) + 1)
 
     def cast(x):
         return jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else jnp.asarray(x)

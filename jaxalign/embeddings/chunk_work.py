@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxalign.embeddings.host_rows import HostRows
+from jaxalign.embeddings.inputs import Span
 from jaxalign.embeddings.request import SHOWN_IDS
 from jaxalign.embeddings.rows import NetworkRows
 from jaxalign.embeddings.stored import EmbeddingStore
@@ -102,13 +103,16 @@ class ChunkWork:
             bar.skip(finished)
             for start in range(0, rounds * window, window):
                 with stop_together():
-                    self._round(mine[start : start + window], keep, bar)
+                    now, then = mine[start:][:window], mine[start + window :][:window]
+                    self._round(now, then, keep, bar)
 
-    def _round(self, ranges: Sequence[tuple[int, int]], keep: Keep, bar: Progress) -> None:
-        if not ranges:
+    def _round(
+        self, spans: Sequence[Span], upcoming: Sequence[Span], keep: Keep, bar: Progress
+    ) -> None:
+        if not spans:
             return
-        parts = self._rows.compute(ranges, bar.advance)
-        for (start, _), values in zip(ranges, parts, strict=True):
+        parts = self._rows.compute(spans, bar.advance, upcoming=upcoming)
+        for (start, _), values in zip(spans, parts, strict=True):
             self._require_finite(start, values)
             keep(start, values)
 

@@ -6,6 +6,7 @@ its batches. Neither changes which structures share a batch.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from jax.sharding import Mesh
 
 from jaxalign.embeddings.chunk_work import ChunkWork
 from jaxalign.embeddings.chunk_work import NonFiniteEmbeddingError as NonFiniteEmbeddingError
+from jaxalign.embeddings.heads import PooledLayer
 from jaxalign.embeddings.host_rows import HostRows
 from jaxalign.embeddings.location import EmbeddingStoreError, Location
 from jaxalign.embeddings.manifest import is_store
@@ -83,8 +85,9 @@ def embed_structures(
 
     Returns:
       float32 embeddings. `info` holds layer, pooling, data set, content hash, skipped structures;
-      and of this call `rows_computed`, `compilations` and `padding_waste` of all processes together
-      and `seconds`.
+      and of this call `rows_computed`, `compilations` and `padding_waste` (share of the computed
+      work) of all processes together, `seconds`, `input_seconds` (time that threads spent making
+      inputs) and `input_wait_share` (share of the time in which devices waited for these).
 
     Raises:
       ValueError: for an unknown layer, pooling or option, no structures, or fewer than devices.
@@ -108,32 +111,54 @@ def embed_structures(
     finished = _finished(store_path, request, in_memory=in_memory)
     if finished is not None:
         return _with_counters(finished, None, computed=0, begin=begin)
+    rows: NetworkRows | HostRows
     if isinstance(encoder, Encoder):
         devices = _local_devices(mesh, len(request.structures))
-        rows = NetworkRows(encoder, layer=request.layer, pooling=request.pooling, mesh=devices)
+        head = PooledLayer(encoder.apply, request.layer, request.pooling)
+        rows = NetworkRows(encoder, head, mesh=devices)
     else:
         rows = HostRows(encoder, chunk_rows=chunk_rows)
+    with contextlib.closing(rows):
+        result, computed = _embed(
+            rows,
+            request,
+            store_path,
+            chunk_rows=chunk_rows,
+            progress=progress,
+            in_memory=in_memory,
+        )
+    return _with_counters(result, rows, computed=computed, begin=begin)
+
+
+def _embed(
+    rows: NetworkRows | HostRows,
+    request: Request,
+    store_path: str | Path | None,
+    *,
+    chunk_rows: int,
+    progress: bool,
+    in_memory: bool,
+) -> tuple[Embeddings | StoredEmbeddings, int]:
+    """All rows, and how many of them this process computed."""
     skipped = _prepare(rows, request)
     ids = request.kept_ids({record.where for record in skipped})
     info = request.settings | _facts(rows, skipped)
-    work = ChunkWork(rows, ids, encoder.card, progress=progress)
+    work = ChunkWork(rows, ids, request.card, progress=progress)
     if store_path is None:
         chunks = [(i, min(i + chunk_rows, len(ids))) for i in range(0, len(ids), chunk_rows)]
-        result = Embeddings(work.gather(chunks), ids, encoder.card, info)
-    else:
-        with stop_together():
-            width = rows.width()
-        store = create_store(
-            store_path,
-            ids=ids,
-            width=width,
-            card=encoder.card,
-            info=info,
-            chunk_rows=chunk_rows,
-        )
-        work.fill(store)
-        result = _content(store, in_memory=in_memory)
-    return _with_counters(result, rows, computed=work.computed, begin=begin)
+        return Embeddings(work.gather(chunks), ids, request.card, info), work.computed
+    with stop_together():
+        width = rows.width()
+    store = create_store(
+        store_path,
+        ids=ids,
+        width=width,
+        card=request.card,
+        info=info,
+        chunk_rows=chunk_rows,
+    )
+    work.fill(store)
+    return _content(store, in_memory=in_memory), work.computed
 
 
 def stored_embeddings(
@@ -174,45 +199,6 @@ def stored_embeddings(
     if finished is None:
         return None
     return _with_counters(finished, None, computed=0, begin=begin)
-
-
-def as_encoder(function: Any, card: ModelCard | None = None) -> Encoder | HostEncoder:
-    """Makes an encoder of a user's own function.
-
-    Args:
-      function: structures → array-like `[n, d]` whose row i depends on structure i alone. An
-        encoder is returned as it is.
-      card: facts about it; None makes a card with the function's name and nothing else.
-
-    Returns:
-      An encoder for `embed_structures`.
-
-    Raises:
-      ValueError: if `function` is not callable, or a card is given for an encoder that has one.
-    """
-    if isinstance(function, Encoder | HostEncoder):
-        if card is not None:
-            raise ValueError(
-                f"encoder {function.card.id!r} has a card already; do not pass another"
-            )
-        return function
-    if not callable(function):
-        raise ValueError(
-            f"an encoder must be a function of a list of structures: got {type(function).__name__}"
-        )
-    if card is None:
-        name = getattr(function, "__name__", type(function).__name__)
-        card = ModelCard(id=name, name=name, family="", modality="", pretrained=True)
-    # A card that a user wrote need not know that functions have no pooling.
-    card = dataclasses.replace(card, pooling="none")
-    return HostEncoder(card=card, embed=lambda structures: _as_rows(function(structures)))
-
-
-def _as_rows(values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"an encoder must return an array of numbers [n, d]: {error}") from error
 
 
 def _local_devices(mesh: Mesh | None, n: int) -> Mesh:
@@ -290,12 +276,17 @@ def _with_counters(
     computed: int,
     begin: float,
 ) -> Embeddings | StoredEmbeddings:
-    mine = [rows.compilations, rows.real_nodes, rows.computed_nodes] if rows else [0, 0, 0]
-    sums = np.sum(exchange_objects([computed, *mine]), axis=0).tolist()
+    seconds = time.monotonic() - begin
+    counts = [computed, rows.compilations if rows else 0]
+    work = [rows.real_work, rows.computed_work, *rows.input_seconds] if rows else [0.0] * 4
+    computed, compilations = np.sum(exchange_objects(counts), axis=0).tolist()
+    real, padded, made, waited = np.sum(exchange_objects(work), axis=0).tolist()
     counters = {
-        "rows_computed": sums[0],
-        "compilations": sums[1],
-        "padding_waste": 1 - sums[2] / sums[3] if sums[3] else 0.0,
-        "seconds": time.monotonic() - begin,
+        "rows_computed": computed,
+        "compilations": compilations,
+        "padding_waste": 1 - real / padded if padded else 0.0,
+        "seconds": seconds,
+        "input_seconds": made,
+        "input_wait_share": waited / (seconds * jax.process_count()) if seconds else 0.0,
     }
     return dataclasses.replace(result, info={**result.info, **counters})

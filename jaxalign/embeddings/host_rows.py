@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from jaxalign.embeddings.inputs import Span
 from jaxalign.embeddings.rows import Advance
 from jaxalign.models.encoder import HostEncoder, UnsupportedStructureError
 from jaxalign.structures.structure import SkippedStructure, Structure
@@ -21,7 +22,8 @@ class HostRows:
     """
 
     compilations = unknown_tokens = 0  # what a network counts and a host function has not
-    computed_nodes = real_nodes = 0
+    computed_work = real_work = 0.0
+    input_seconds = (0.0, 0.0)
     window = 1
 
     def __init__(self, encoder: HostEncoder, *, chunk_rows: int):
@@ -61,22 +63,26 @@ class HostRows:
         return len(known) if known is not None else self._embed(self._structures[:1]).shape[1]
 
     def compute(
-        self, ranges: Sequence[tuple[int, int]], advance: Advance
+        self, spans: Sequence[Span], advance: Advance, *, upcoming: Sequence[Span] = ()
     ) -> list[Float[np.ndarray, "rows d"]]:
         """Rows of the chosen structures.
 
         Args:
-          ranges: first row and one past the last row of each range; none is empty.
+          spans: first row and one past the last row of each range; none is empty.
           advance: called with the number of rows finished.
+          upcoming: for networks; a function of the host is not called ahead.
 
         Returns:
           float32 `[stop - start, d]` for each range.
         """
         values = []
-        for start, stop in ranges:
+        for start, stop in spans:
             values.append(self._rows(self._structures[start:stop]))
             advance(stop - start)
         return values
+
+    def close(self) -> None:
+        """Has nothing to end."""
 
     def _rows(self, structures: Sequence[Structure]) -> Float[np.ndarray, "rows d"]:
         # Another process may have looked at some: their rows are not here.

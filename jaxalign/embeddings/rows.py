@@ -3,68 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from jaxalign.models.batching import BatchPlan, bucket_batches, choose_bucket
-from jaxalign.models.encoder import (
-    Encoder,
-    Example,
-    UnsupportedStructureError,
-)
-from jaxalign.models.pooling import pool
-from jaxalign.parallel.mesh import SPLIT, WHOLE, make_mesh, split, whole
+from jaxalign.embeddings.heads import Head, compiled_head
+from jaxalign.embeddings.inputs import InputMaker, Span
+from jaxalign.models.encoder import BatchPlan, Encoder, Example, Shape, UnsupportedStructureError
+from jaxalign.parallel.mesh import make_mesh, split, whole
 from jaxalign.structures.structure import SkippedStructure, Structure
 
 # Inputs of so many structures stay in memory after they were checked; larger sets make them anew.
 _KEEP_EXAMPLES = 16_384
 
 Advance = Callable[[int], None]  # called with the number of rows that were finished
-
-
-class _Compiled:
-    """A network and its pooling as one jitted function that counts its compilations."""
-
-    def __init__(self, apply: Callable):
-        self._apply = apply
-        self.count = 0
-        self.run = jax.jit(self._counted, static_argnums=(2, 3, 4))
-
-    def embed(
-        self, params: Any, batch: Mapping[str, Any], layer: str | None, pooling: str
-    ) -> Float[Array, "b d"]:
-        """One row a slot of the batch."""
-        return pool(self._apply(params, batch, layer), pooling)
-
-    def _counted(
-        self, params: Any, batches: Any, layer: str | None, pooling: str, mesh: Mesh
-    ) -> Float[Array, "devices b d"]:
-        """Every device runs one batch of the stacked ones; all have the same shape."""
-        self.count += 1  # Python runs only while tracing: once a shape, layer, pooling and mesh
-
-        def run(params, batches):
-            with jax.named_scope("encode"):
-                batch = jax.tree.map(lambda x: x[0], batches)
-                return self.embed(params, batch, layer, pooling)[None]
-
-        # Nothing is exchanged, and networks know nothing of the mesh: their constants need no mark.
-        run = jax.shard_map(
-            run, mesh=mesh, in_specs=(WHOLE, SPLIT), out_specs=SPLIT, check_vma=False
-        )
-        return run(params, batches)
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(apply: Callable) -> _Compiled:
-    # Shared by all encoders with one `apply`: a second data set, and a second checkpoint of the
-    # same network, compile nothing again.
-    return _Compiled(apply)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,29 +33,28 @@ class _Job:
 
 
 class NetworkRows:
-    """Rows of an `Encoder`, in batches of few fixed shapes, one a device at a time.
+    """What a head of an `Encoder` gives for structures, in batches of few fixed shapes.
 
     Which rows share a batch does not depend on the number of devices: batches are planned range by
-    range, and those of one shape are then dealt to the devices.
+    range, and those of one shape are then dealt to the devices. Inputs of the next ranges are made
+    while the devices compute.
 
     Args:
       encoder: the network.
-      layer: layer name, or None for the default.
-      pooling: a pooling name.
+      head: what is computed of a batch.
       mesh: devices of this process; None means the first one.
     """
 
-    def __init__(
-        self, encoder: Encoder, *, layer: str | None, pooling: str, mesh: Mesh | None = None
-    ):
-        self._encoder, self._layer, self._pooling = encoder, layer, pooling
+    def __init__(self, encoder: Encoder, head: Head, *, mesh: Mesh | None = None):
+        self._encoder, self._head = encoder, head
         self._mesh = make_mesh(jax.local_devices()[:1]) if mesh is None else mesh
-        self._compiled = _compiled(encoder.apply)
+        self._compiled = compiled_head(head)
         self._compiled_before = self._compiled.count
         self._structures: Sequence[Structure] = ()
         self._examples: dict[str, Example] = {}
+        self._inputs = InputMaker(encoder, self._examples)
         self._params: Any = None
-        self.computed_nodes = self.real_nodes = 0
+        self.computed_work = self.real_work = 0.0
         self.unknown_tokens = 0
 
     @property
@@ -112,10 +67,15 @@ class NetworkRows:
         """Shapes that were compiled since this object was made."""
         return self._compiled.count - self._compiled_before
 
+    @property
+    def input_seconds(self) -> tuple[float, float]:
+        """Time spent making inputs, and time that the devices' thread waited for them."""
+        return self._inputs.made_seconds, self._inputs.waited_seconds
+
     def prepare(
         self, structures: Sequence[Structure], *, keep_going: bool
     ) -> list[SkippedStructure]:
-        """Makes the inputs of this process's structures, before anything is computed.
+        """Looks for structures that the network cannot represent, before anything is computed.
 
         Args:
           structures: this process's share of what is to be embedded.
@@ -127,15 +87,21 @@ class NetworkRows:
         skipped = []
         for structure in structures:
             try:
-                example = self._encoder.featurize(structure)
-                choose_bucket(self._encoder.size(example), self._encoder.buckets)
+                self._look_at(structure, keep=len(structures) <= _KEEP_EXAMPLES)
             except UnsupportedStructureError as error:
                 skipped.append(SkippedStructure(where=structure.id, reason=str(error)))
-                continue
-            self.unknown_tokens += int(example.get("unknown", 0))
-            if len(structures) <= _KEEP_EXAMPLES:
-                self._examples[structure.id] = example
         return skipped
+
+    def _look_at(self, structure: Structure, *, keep: bool) -> None:
+        encoder = self._encoder
+        if encoder.check is not None:
+            encoder.check(structure)
+            return
+        example = encoder.featurize(structure)
+        encoder.batching.check(example)
+        self.unknown_tokens += int(example.get("unknown", 0))
+        if keep:
+            self._examples[structure.id] = example
 
     def choose(self, structures: Sequence[Structure]) -> None:
         """Takes the structures of all rows, in order: those that no process refused."""
@@ -144,68 +110,81 @@ class NetworkRows:
     def width(self) -> int:
         """Embedding width d, without running or compiling the network."""
         encoder = self._encoder
-        batch = encoder.collate([], encoder.buckets[0], encoder.batch_size(encoder.buckets[0]))
-        embed = self._compiled.embed
-        rows = jax.eval_shape(
-            lambda p, b: embed(p, b, self._layer, self._pooling), encoder.params, batch
-        )
-        return rows.shape[1]
+        batch = encoder.batching.collate([], encoder.batching.smallest)
+        return jax.eval_shape(self._head, encoder.params, batch).shape[1]
 
     def compute(
-        self, ranges: Sequence[tuple[int, int]], advance: Advance
+        self, spans: Sequence[Span], advance: Advance, *, upcoming: Sequence[Span] = ()
     ) -> list[Float[np.ndarray, "rows d"]]:
         """Rows of the chosen structures.
 
         Args:
-          ranges: first row and one past the last row of each range; none is empty.
+          spans: first row and one past the last row of each range; none is empty.
           advance: called with the number of rows finished.
+          upcoming: ranges of the next call, if they are known.
 
         Returns:
           float32 `[stop - start, d]` for each range.
         """
-        jobs = [job for part, span in enumerate(ranges) for job in self._plan(part, *span)]
         values: list[np.ndarray] = []
-        for group, rows in self._run(_deal(jobs, self._mesh.size)):
+        for job, found in self.batches(spans, upcoming=upcoming):
             if not values:
-                shapes = [(stop - start, rows.shape[-1]) for start, stop in ranges]
+                shapes = [(stop - start, found.shape[-1]) for start, stop in spans]
                 values = [np.empty(shape, np.float32) for shape in shapes]
-            for job, found in zip(group, np.asarray(rows), strict=False):
-                values[job.part][job.plan.rows] = found[: len(job.plan.rows)]
-                advance(len(job.plan.rows))
+            values[job.part][job.plan.rows] = found[: len(job.plan.rows)]
+            advance(len(job.plan.rows))
         return values
 
-    def _plan(self, part: int, start: int, stop: int) -> list[_Job]:
-        encoder = self._encoder
-        examples = [
-            self._examples[s.id] if s.id in self._examples else encoder.featurize(s)
-            for s in self._structures[start:stop]
-        ]
-        sizes = [encoder.size(example) for example in examples]
-        plans = bucket_batches(sizes, buckets=encoder.buckets, batch_size=encoder.batch_size)
-        self.real_nodes += sum(sizes)
+    def batches(
+        self, spans: Sequence[Span], *, upcoming: Sequence[Span] = ()
+    ) -> Iterator[tuple[_Job, Any]]:
+        """What the head gives for each batch of some ranges, in the order of computing.
+
+        Args:
+          spans: ranges of the chosen structures.
+          upcoming: ranges of the next call, if they are known.
+
+        Yields:
+          A job (`part`: position in `spans`; `plan.rows`: rows of that range) and the head's
+          result as NumPy arrays, slot by slot.
+        """
+        self._inputs.expect(self._structures, spans)
+        self._inputs.expect(self._structures, upcoming)
+        jobs = [job for part, span in enumerate(spans) for job in self._plan(part, span)]
+        for group, results in self._run(_deal(jobs, self._mesh.size)):
+            on_host = jax.tree.map(np.asarray, results)
+            for number, job in enumerate(group):
+                yield job, jax.tree.map(lambda x, number=number: x[number], on_host)
+
+    def close(self) -> None:
+        """Ends the threads that make inputs."""
+        self._inputs.close()
+
+    def _plan(self, part: int, span: Span) -> list[_Job]:
+        examples = self._inputs.take(self._structures, span)
+        plans = self._encoder.batching.plan(examples)
+        self.real_work += sum(plan.real for plan in plans)
         return [_Job(plan, [examples[row] for row in plan.rows], part) for plan in plans]
 
-    def _run(self, groups: Sequence[Sequence[_Job]]) -> Iterator[tuple[Sequence[_Job], Array]]:
+    def _run(self, groups: Sequence[Sequence[_Job]]) -> Iterator[tuple[Sequence[_Job], Any]]:
         if self._params is None:
             self._params = jax.device_put(self._encoder.params, whole(self._mesh))
         # One group ahead: the host collates the next one while the devices compute.
-        ahead: tuple[Sequence[_Job], Array] | None = None
+        ahead: tuple[Sequence[_Job], Any] | None = None
         for group in groups:
             batches = jax.device_put(self._stack(group), split(self._mesh))
-            rows = self._compiled.run(self._params, batches, self._layer, self._pooling, self._mesh)
+            results = self._compiled.run(self._params, batches, self._mesh)
             if ahead is not None:
                 yield ahead
-            ahead = group, rows
+            ahead = group, results
         if ahead is not None:
             yield ahead
 
     def _stack(self, group: Sequence[_Job]) -> Any:
         """Batches of one shape on a new leading axis; devices without one repeat the last."""
         plan, devices = group[0].plan, self._mesh.size
-        self.computed_nodes += devices * plan.bucket * plan.batch_size
-        batches = [
-            self._encoder.collate(job.examples, plan.bucket, plan.batch_size) for job in group
-        ]
+        self.computed_work += devices * plan.computed
+        batches = [self._encoder.batching.collate(job.examples, plan.shape) for job in group]
         batches += batches[-1:] * (devices - len(batches))
         if devices == 1:  # no copy
             return jax.tree.map(lambda x: np.asarray(x)[None], batches[0])
@@ -213,10 +192,10 @@ class NetworkRows:
 
 
 def _deal(jobs: Sequence[_Job], devices: int) -> list[list[_Job]]:
-    """Groups of at most `devices` batches of one shape, small buckets first."""
-    shapes: dict[tuple[int, int], list[_Job]] = {}
+    """Groups of at most `devices` batches of one shape, small shapes first."""
+    shapes: dict[Shape, list[_Job]] = {}
     for job in jobs:
-        shapes.setdefault((job.plan.bucket, job.plan.batch_size), []).append(job)
+        shapes.setdefault(job.plan.shape, []).append(job)
     return [
         shapes[shape][start : start + devices]
         for shape in sorted(shapes)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxalign.models.batching import RowBuckets
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, NodeFeatures
 from jaxalign.models.tokens import MAX_TOKENS, SmilesTokenizer, collate_tokens, token_count
@@ -107,9 +108,11 @@ def string_encoder(
         card=card,
         params=jax.tree.map(jnp.asarray, params),
         featurize=tokenizer.featurize,
-        size=token_count,
-        buckets=BUCKETS,
-        collate=collate_tokens,
+        batching=RowBuckets(
+            size=token_count,
+            buckets=BUCKETS,
+            batch_size=lambda bucket: TOKENS_PER_BATCH // bucket,
+            pad=collate_tokens,
+        ),
         apply=_apply(config),
-        batch_size=lambda bucket: TOKENS_PER_BATCH // bucket,
     )

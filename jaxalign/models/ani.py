@@ -33,6 +33,7 @@ from jaxalign.models.aev import (
     environment_vectors,
     map_environments,
 )
+from jaxalign.models.batching import RowBuckets
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Batch, Encoder, Example, NodeFeatures
 from jaxalign.models.initializers import torch_linear_params
@@ -217,9 +218,11 @@ def atom_encoder(card: ModelCard, params: Any) -> Encoder:
         card=card,
         params=jax.tree.map(jnp.asarray, params),
         featurize=featurize_molecule,
-        size=functools.partial(atoms_size, slots=neighbor_slots),
-        buckets=BUCKETS,
-        collate=collate_molecules,
+        batching=RowBuckets(
+            size=functools.partial(atoms_size, slots=neighbor_slots),
+            buckets=BUCKETS,
+            batch_size=batch_size,
+            pad=collate_molecules,
+        ),
         apply=apply_ani,
-        batch_size=batch_size,
     )

@@ -1,4 +1,4 @@
-"""Which examples share a batch: size buckets, so that few shapes are compiled."""
+"""Batches of padded rows: size buckets, so that few shapes are compiled."""
 
 from __future__ import annotations
 
@@ -6,90 +6,76 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Int
 
-from jaxalign.models.encoder import UnsupportedStructureError
+from jaxalign.models.encoder import Batch, BatchPlan, Example, UnsupportedStructureError
+
+RowShape = tuple[int, int]  # bucket, rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class BatchPlan:
-    """One batch of fixed shape.
+class RowBuckets:
+    """One row a structure, padded to the smallest bucket that holds it.
 
     Attributes:
-      bucket: size that every example is padded to.
-      batch_size: number of slots; those beyond `rows` are empty.
-      rows: which examples fill the slots, in order; at most `batch_size` of them.
+      size: inputs of one structure → the number that must fit into a bucket.
+      buckets: ascending bucket sizes; the number of compilations is at most their number.
+      batch_size: bucket → rows a batch, so that memory stays even over buckets.
+      pad: (examples, bucket, rows) → batch.
     """
 
-    bucket: int
-    batch_size: int
-    rows: Int[np.ndarray, " rows"]
+    size: Callable[[Example], int]
+    buckets: tuple[int, ...]
+    batch_size: Callable[[int], int]
+    pad: Callable[[Sequence[Example], int, int], Batch]
 
+    @property
+    def smallest(self) -> RowShape:
+        """The first bucket and its rows."""
+        return self.buckets[0], self.batch_size(self.buckets[0])
 
-def choose_bucket(size: int, buckets: Sequence[int]) -> int:
-    """The smallest bucket that holds `size`.
+    def check(self, example: Example) -> None:
+        """Makes sure that some bucket holds the example.
 
-    Args:
-      size: nodes (atoms, tokens, …) of one example.
-      buckets: ascending bucket sizes.
+        Raises:
+          UnsupportedStructureError: if it is larger than the last bucket.
+        """
+        self._bucket(self.size(example))
 
-    Returns:
-      A member of `buckets`.
+    def plan(self, examples: Sequence[Example]) -> tuple[BatchPlan, ...]:
+        """Groups examples by bucket and cuts each group into batches of one size.
 
-    Raises:
-      UnsupportedStructureError: if the example is larger than the last bucket.
-    """
-    for bucket in buckets:
-        if size <= bucket:
-            return bucket
-    raise UnsupportedStructureError(
-        f"size {size} is above this encoder's limit of {buckets[-1]}; "
-        "split the structure or leave it out (on_error='skip')"
-    )
+        The grouping is stable: inside a bucket examples keep their order, and buckets ascend.
 
+        Args:
+          examples: inputs of structures.
 
-def bucket_batches(
-    sizes: Sequence[int], *, buckets: Sequence[int], batch_size: Callable[[int], int]
-) -> tuple[BatchPlan, ...]:
-    """Groups examples by bucket and cuts each group into batches of one size.
+        Returns:
+          Batches that together hold every example once. Work is counted in nodes: the number of
+          different shapes is the number of buckets that occur.
 
-    The grouping is stable: inside a bucket examples keep their order, and buckets ascend.
+        Raises:
+          UnsupportedStructureError: if an example is larger than the last bucket.
+        """
+        sizes = np.array([self.size(example) for example in examples], np.int64)
+        chosen = np.array([self._bucket(size) for size in sizes.tolist()], np.int64)
+        plans = []
+        for bucket in np.unique(chosen).tolist():
+            members, slots = np.flatnonzero(chosen == bucket), self.batch_size(bucket)
+            for start in range(0, len(members), slots):
+                rows = members[start : start + slots]
+                real, computed = float(sizes[rows].sum()), float(bucket * slots)
+                plans.append(BatchPlan((bucket, slots), rows, real, computed))
+        return tuple(plans)
 
-    Args:
-      sizes: size of each example.
-      buckets: ascending bucket sizes.
-      batch_size: bucket → slots a batch.
+    def collate(self, examples: Sequence[Example], shape: RowShape) -> Batch:
+        """Pads examples to (bucket, rows)."""
+        return self.pad(examples, *shape)
 
-    Returns:
-      Batches that together hold every example once. The number of different shapes is the number
-      of buckets that occur.
-
-    Raises:
-      UnsupportedStructureError: if an example is larger than the last bucket.
-    """
-    chosen = np.array([choose_bucket(size, buckets) for size in sizes], dtype=np.int64)
-    plans = []
-    for bucket in np.unique(chosen).tolist():
-        rows = np.flatnonzero(chosen == bucket)
-        slots = batch_size(bucket)
-        plans.extend(
-            BatchPlan(bucket, slots, rows[start : start + slots])
-            for start in range(0, len(rows), slots)
+    def _bucket(self, size: int) -> int:
+        for bucket in self.buckets:
+            if size <= bucket:
+                return bucket
+        raise UnsupportedStructureError(
+            f"size {size} is above this encoder's limit of {self.buckets[-1]}; "
+            "split the structure or leave it out (on_error='skip')"
         )
-    return tuple(plans)
-
-
-def padding_waste(sizes: Sequence[int], plans: Sequence[BatchPlan]) -> float:
-    """Share of computed nodes that are padding.
-
-    1 − Σ sizes / Σ (bucket · batch_size) over all batches.
-
-    Args:
-      sizes: size of each example.
-      plans: the batches made of them.
-
-    Returns:
-      A number in [0, 1); 0 if there is no batch.
-    """
-    computed = sum(plan.bucket * plan.batch_size for plan in plans)
-    return 1.0 - float(sum(sizes)) / computed if computed else 0.0

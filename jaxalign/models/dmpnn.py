@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxalign.models.batching import RowBuckets
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, NodeFeatures
 from jaxalign.models.initializers import torch_linear_params
@@ -198,9 +199,11 @@ def graph_encoder(card: ModelCard, params: Any) -> Encoder:
         card=card,
         params=jax.tree.map(jnp.asarray, params),
         featurize=featurize_graph,
-        size=graph_size,
-        buckets=BUCKETS,
-        collate=collate_graphs,
+        batching=RowBuckets(
+            size=graph_size,
+            buckets=BUCKETS,
+            batch_size=lambda bucket: max(1, ATOMS_PER_BATCH // bucket),
+            pad=collate_graphs,
+        ),
         apply=apply_dmpnn,
-        batch_size=lambda bucket: max(1, ATOMS_PER_BATCH // bucket),
     )

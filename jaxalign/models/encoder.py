@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxalign.models.card import ModelCard
 from jaxalign.structures.structure import Structure
@@ -15,6 +15,7 @@ from jaxalign.types import JaxalignError
 
 Example = Mapping[str, np.ndarray]  # model inputs of one structure, ragged
 Batch = Mapping[str, np.ndarray]  # model inputs of many structures, padded to one fixed shape
+Shape = Hashable
 
 
 class UnsupportedStructureError(JaxalignError):
@@ -29,6 +30,59 @@ class NodeFeatures(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class BatchPlan:
+    """One batch of fixed shape.
+
+    Attributes:
+      shape: what `Batching.collate` takes; equal shapes share a compilation.
+      rows: which examples fill the slots of the batch, in order.
+      real: size of these examples, in the batching's own unit of work.
+      computed: size of the whole batch, padding included, in the same unit.
+    """
+
+    shape: Shape
+    rows: Int[np.ndarray, " rows"]
+    real: float
+    computed: float
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """How examples are put together into batches of few shapes."""
+
+    @property
+    def smallest(self) -> Shape:
+        """Shape of a batch that may be empty."""
+
+    def check(self, example: Example) -> None:
+        """Raises `UnsupportedStructureError` if no shape has room for this example."""
+
+    def plan(self, examples: Sequence[Example]) -> tuple[BatchPlan, ...]:
+        """Batches that together hold every example once."""
+
+    def collate(self, examples: Sequence[Example], shape: Shape) -> Batch:
+        """One batch, whose arrays' shapes depend on `shape` alone.
+
+        Slot g holds example g. Slots beyond the examples are empty: the mask of their features is
+        all False, and they must not yield NaN.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnergyModel:
+    """The energy that an interatomic potential predicts.
+
+    Attributes:
+      interaction: (params, batch) → energy of each slot in eV without the atoms' own energies; pure
+        and traceable. These are small numbers, which float32 resolves.
+      reference: atomic number → energy of such an atom in eV, added on the host in float64.
+    """
+
+    interaction: Callable[[Any, Batch], Float[Array, " slots"]]
+    reference: Mapping[int, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Encoder:
     """A network with everything needed to run it on structures under `jit`.
 
@@ -36,23 +90,22 @@ class Encoder:
       card: facts about the model.
       params: parameters, a pytree of arrays; an argument of `apply`, never a constant of it.
       featurize: structure → inputs of one structure. Host. Raises `UnsupportedStructureError`.
-      size: inputs of one structure → the number that must fit into a bucket.
-      buckets: ascending bucket sizes; the number of compilations is at most their number.
-      collate: (examples, bucket, batch_size) → batch whose shapes depend on (bucket, batch_size)
-        alone; rows beyond the examples are empty (mask all False) and must not yield NaN.
+      batching: how inputs are padded to few shapes.
       apply: (params, batch, layer) → node features; pure and traceable; `layer` is static, None
         means the card's default.
-      batch_size: bucket → structures per batch, so that memory stays even over buckets.
+      check: raises `UnsupportedStructureError` whenever `featurize` or `batching.check` would, at a
+        fraction of their time, so that inputs can be made while the device computes; None if only
+        these can tell.
+      energy: predicted energies, for interatomic potentials.
     """
 
     card: ModelCard
     params: Any
     featurize: Callable[[Structure], Example]
-    size: Callable[[Example], int]
-    buckets: tuple[int, ...]
-    collate: Callable[[Sequence[Example], int, int], Batch]
+    batching: Batching
     apply: Callable[[Any, Batch, str | None], NodeFeatures]
-    batch_size: Callable[[int], int]
+    check: Callable[[Structure], None] | None = None
+    energy: EnergyModel | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxalign.embeddings.extract import NonFiniteEmbeddingError, as_encoder, embed_structures
+from jaxalign.embeddings.extract import NonFiniteEmbeddingError, embed_structures
+from jaxalign.embeddings.own_function import as_encoder
 from jaxalign.embeddings.store import EmbeddingStore, EmbeddingStoreError, open_store
+from jaxalign.models.batching import RowBuckets
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import (
     Encoder,
@@ -60,11 +62,13 @@ def _toy(calls=None):
         card=CARD,
         params={"w": jnp.float32(2.0)},
         featurize=featurize,
-        size=lambda example: len(example["codes"]),
-        buckets=(4, 8, 16),
-        collate=_collate,
+        batching=RowBuckets(
+            size=lambda example: len(example["codes"]),
+            buckets=(4, 8, 16),
+            batch_size=lambda bucket: 32 // bucket,
+            pad=_collate,
+        ),
         apply=apply,
-        batch_size=lambda bucket: 32 // bucket,
     )
 
 

@@ -19,7 +19,8 @@ WORK = """
     import numpy as np
     from jaxalign.embeddings import preprocess, sources
     from jaxalign.embeddings.array_files import read_embeddings
-    from jaxalign.embeddings.extract import as_encoder, embed_structures
+    from jaxalign.embeddings.extract import embed_structures
+    from jaxalign.embeddings.own_function import as_encoder
     from jaxalign.embeddings.store import open_store
     from jaxalign.parallel import blocks
     from tests.embeddings import toys

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+from jaxalign.models.batching import RowBuckets
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, NodeFeatures, UnsupportedStructureError
 from jaxalign.structures.structure import Structure, StructureSet
@@ -33,11 +34,13 @@ def toy(*, poison=(), foreign=()):
         card=ModelCard(id="toy", name="toy", family="", modality="string", pretrained=False),
         params={"w": jnp.float32(0.01)},
         featurize=featurize,
-        size=lambda example: len(example["codes"]),
-        buckets=(4, 8, 16),
-        collate=collate,
+        batching=RowBuckets(
+            size=lambda example: len(example["codes"]),
+            buckets=(4, 8, 16),
+            batch_size=lambda bucket: 32 // bucket,
+            pad=collate,
+        ),
         apply=letters,
-        batch_size=lambda bucket: 32 // bucket,
     )
 
 

@@ -91,7 +91,7 @@ def test_real_weights_give_the_golden_activations(model_id):
     assert [len(example["ids"]) for example in examples] == golden["token_counts"].tolist()
     np.testing.assert_array_equal(np.concatenate([e["ids"] for e in examples]), golden["ids"])
     count = len(examples)
-    batch = encoder.collate(examples, 48, count + 1)
+    batch = encoder.batching.pad(examples, 48, count + 1)
     # All layers of the fine-tuned twins went through the same code.
     depths = (12,) if "-ft" in model_id else (0, 1, 12)
     layers = [encoder.card.layers[depth] for depth in depths]

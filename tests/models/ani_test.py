@@ -40,7 +40,7 @@ def encoder():
 
 
 def pooled(encoder, structures, *, bucket=12, rows=8):  # most tests share the shape 12 × 8
-    batch = encoder.collate([encoder.featurize(s) for s in structures], bucket, rows)
+    batch = encoder.batching.pad([encoder.featurize(s) for s in structures], bucket, rows)
     return np.asarray(pool(apply(encoder.params, batch, None), "mean"))[: len(structures)]
 
 
@@ -60,7 +60,7 @@ def oracle(params, numbers, vectors):
 
 
 def test_states_and_energies_follow_the_definition(encoder):
-    batch = encoder.collate([encoder.featurize(s) for s in STRUCTURES], 12, 8)
+    batch = encoder.batching.pad([encoder.featurize(s) for s in STRUCTURES], 12, 8)
     vectors, _ = apply(encoder.params, batch, "aev")
     features = apply(encoder.params, batch, "hidden_3")
     total = ani.energy(encoder.params, batch, self_energies=(1.0, 10.0, 100.0, 1000.0))
@@ -77,7 +77,7 @@ def test_states_and_energies_follow_the_definition(encoder):
 
 
 def test_default_layer_is_the_last_hidden_one(encoder):
-    batch = encoder.collate([encoder.featurize(STRUCTURES[2])], 12, 8)
+    batch = encoder.batching.pad([encoder.featurize(STRUCTURES[2])], 12, 8)
     np.testing.assert_array_equal(
         apply(encoder.params, batch, None).values, apply(encoder.params, batch, "hidden_3").values
     )
@@ -115,7 +115,7 @@ def test_rows_do_not_depend_on_pose_or_order_of_atoms_but_on_shape(encoder, rng)
 
 
 def test_forces_are_finite_and_sum_to_zero(encoder):
-    batch = encoder.collate([encoder.featurize(s) for s in STRUCTURES], 12, 8)
+    batch = encoder.batching.pad([encoder.featurize(s) for s in STRUCTURES], 12, 8)
 
     def total(positions):
         return jnp.sum(ani.interaction_energy(encoder.params, {**batch, "positions": positions}))
@@ -127,9 +127,9 @@ def test_forces_are_finite_and_sum_to_zero(encoder):
 
 
 def test_every_bucket_has_a_batch_and_the_last_has_all_slots(encoder):
-    assert list(encoder.buckets) == sorted(set(encoder.buckets))
-    assert all(encoder.batch_size(bucket) >= 1 for bucket in encoder.buckets)
-    slots = [ani.neighbor_slots(bucket) for bucket in encoder.buckets]
+    assert list(encoder.batching.buckets) == sorted(set(encoder.batching.buckets))
+    assert all(encoder.batching.batch_size(bucket) >= 1 for bucket in encoder.batching.buckets)
+    slots = [ani.neighbor_slots(bucket) for bucket in encoder.batching.buckets]
     assert slots == sorted(slots)
     assert slots[-1] == ani.MAX_NEIGHBORS
 

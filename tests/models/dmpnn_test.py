@@ -135,9 +135,9 @@ def test_random_twin_is_seeded_and_its_card_says_so():
 def test_buckets_hold_their_batches():
     entry = ENTRIES["admet-dmpnn-random"]
     encoder = entry.build(entry)
-    assert list(encoder.buckets) == sorted(set(encoder.buckets))
-    assert all(encoder.batch_size(bucket) >= 1 for bucket in encoder.buckets)
-    assert encoder.size(encoder.featurize(Structure(id="x", smiles="CCO"))) == 3
+    assert list(encoder.batching.buckets) == sorted(set(encoder.batching.buckets))
+    assert all(encoder.batching.batch_size(bucket) >= 1 for bucket in encoder.batching.buckets)
+    assert encoder.batching.size(encoder.featurize(Structure(id="x", smiles="CCO"))) == 3
 
 
 def test_weights_of_another_network_are_refused():
@@ -163,7 +163,7 @@ def test_layers_agree_with_the_original_on_real_weights(golden):
     first = "admet-dmpnn-classification-0"
     encoder = ENTRIES[first].build(ENTRIES[first])
     examples = graphs(golden["smiles"].tolist())
-    batch = encoder.collate(examples, max(map(graph_size, examples)), len(examples))
+    batch = encoder.batching.pad(examples, max(map(graph_size, examples)), len(examples))
     for layer in dmpnn.LAYERS:
         features = apply(encoder.params, batch, layer)
         got = np.asarray(features.values)[np.asarray(features.mask)][:, ::50]
@@ -179,7 +179,7 @@ def test_fingerprint_agrees_with_the_original(golden, model_id):
     encoder = entry.build(entry)
     assert count_params(encoder.params) == entry.card.parameters
     examples = graphs(golden["smiles"].tolist())
-    batch = encoder.collate(examples, 24, len(examples))
+    batch = encoder.batching.pad(examples, 24, len(examples))
     fingerprint = np.asarray(pool(apply(encoder.params, batch, None), "sum"))[:, :8] / 100
     expected = golden[model_id]
     np.testing.assert_allclose(fingerprint, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

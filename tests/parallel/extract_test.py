@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from jaxalign.embeddings import extract, rows
-from jaxalign.embeddings.extract import NonFiniteEmbeddingError, as_encoder, embed_structures
+from jaxalign.embeddings.extract import NonFiniteEmbeddingError, embed_structures
+from jaxalign.embeddings.heads import compiled_head
+from jaxalign.embeddings.own_function import as_encoder
 from jaxalign.embeddings.sources import StoredEmbeddings
 from jaxalign.embeddings.store import open_store
 from jaxalign.models import albert_bert, ani, dmpnn, transformer
@@ -42,7 +44,8 @@ def twin(name):
     modality, bucket = facts[name]
     card = ModelCard(id=name, name=name, family=name, modality=modality, pretrained=False)
     encoder = ENCODERS[name](card)
-    return dataclasses.replace(encoder, buckets=(bucket,), batch_size=lambda bucket: 4)
+    one = dataclasses.replace(encoder.batching, buckets=(bucket,), batch_size=lambda bucket: 4)
+    return dataclasses.replace(encoder, batching=one)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,7 @@ def test_networks_do_not_depend_on_further_numbers_of_devices(molecules, name):
 
 
 def test_rows_are_right_on_any_number_of_devices(strings, tmp_path):
+    compiled_head.cache_clear()  # other tests compile this network too
     encoder, found = toys.toy(), {}
     for count in (1, 2, 4, 8):
         # Chunks that the devices do not divide, buckets that fill no group of batches.
