@@ -36,6 +36,8 @@ class ChunkWork:
       progress: show progress.
 
     Attributes:
+      ids: of all rows.
+      card: of the encoder.
       computed: rows that this process has computed.
     """
 
@@ -47,7 +49,7 @@ class ChunkWork:
         *,
         progress: bool,
     ):
-        self._rows, self._ids, self._card = rows, ids, card
+        self._rows, self.ids, self.card = rows, tuple(ids), card
         self._progress = progress and is_primary_process()
         self.computed = 0
 
@@ -62,7 +64,7 @@ class ChunkWork:
           EmbeddingStoreError, StorageError: the place refuses.
         """
         pending = store.pending()
-        self._divide(pending, store.write, finished=len(self._ids) - _count(pending))
+        self._divide(pending, store.write, finished=len(self.ids) - _count(pending))
         store.finish()
 
     def gather(self, chunks: Sequence[tuple[int, int]]) -> Float[np.ndarray, "n d"]:
@@ -89,7 +91,7 @@ class ChunkWork:
             for share, part in zip(shares, parts, strict=True):
                 if number < len(share):
                     if values is None:
-                        values = np.empty((len(self._ids), part.shape[1]), np.float32)
+                        values = np.empty((len(self.ids), part.shape[1]), np.float32)
                     values[share[number] : share[number] + len(part)] = part
         return values
 
@@ -98,7 +100,7 @@ class ChunkWork:
         self.computed += _count(mine)
         # As many rounds everywhere: after each, all know whether one of them has failed.
         rounds = max(exchange_objects(-(-len(mine) // window)))
-        label, total = f"embed {self._card.id}", finished + _count(mine)
+        label, total = f"embed {self.card.id}", finished + _count(mine)
         with Progress(label, total=total, unit="structures", enabled=self._progress) as bar:
             bar.skip(finished)
             for start in range(0, rounds * window, window):
@@ -118,10 +120,10 @@ class ChunkWork:
 
     def _require_finite(self, start: int, values: np.ndarray) -> None:
         rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        bad = [self._ids[start + row] for row in rows.tolist()]
+        bad = [self.ids[start + row] for row in rows.tolist()]
         if bad:
             raise NonFiniteEmbeddingError(
-                f"encoder {self._card.id!r} gave NaN or infinity for {len(bad)} structures "
+                f"encoder {self.card.id!r} gave NaN or infinity for {len(bad)} structures "
                 f"({', '.join(bad[:SHOWN_IDS])}{', …' if len(bad) > SHOWN_IDS else ''}); "
                 "leave them out, or choose another layer or pooling"
             )

@@ -7,22 +7,20 @@ its batches. Neither changes which structures share a batch.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from jaxalign.embeddings.chunk_work import ChunkWork
 from jaxalign.embeddings.chunk_work import NonFiniteEmbeddingError as NonFiniteEmbeddingError
-from jaxalign.embeddings.heads import PooledLayer
+from jaxalign.embeddings.heads import Head, PooledLayer
 from jaxalign.embeddings.host_rows import HostRows
 from jaxalign.embeddings.location import EmbeddingStoreError, Location
 from jaxalign.embeddings.manifest import is_store
+from jaxalign.embeddings.preparation import facts, local_devices, prepare_rows, with_counters
 from jaxalign.embeddings.record import Embeddings
 from jaxalign.embeddings.request import Request, make_request
 from jaxalign.embeddings.rows import NetworkRows
@@ -31,18 +29,8 @@ from jaxalign.embeddings.store import EmbeddingStore, create_store, open_store
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, HostEncoder
 from jaxalign.parallel.failures import stop_together
-from jaxalign.parallel.mesh import choose_mesh, local_mesh, make_mesh
-from jaxalign.parallel.multihost import (
-    all_true,
-    exchange_objects,
-    from_primary,
-    my_share,
-    require_agreement,
-)
-from jaxalign.structures.structure import SkippedStructure, Structure
-
-# Structures a device, below which a further one costs more than it saves where nobody asked for it.
-_LEAST_ROWS = 512
+from jaxalign.parallel.multihost import all_true, from_primary, require_agreement
+from jaxalign.structures.structure import Structure
 
 
 def embed_structures(
@@ -100,65 +88,87 @@ def embed_structures(
         raise ValueError(f"chunk_rows must be at least 1: got {chunk_rows}")
     if store_path is None and not in_memory:
         raise ValueError("rows that are not held in memory need a store: pass store_path")
-    request = make_request(
-        encoder.card,
-        structures,
-        layer=layer,
-        pooling=pooling,
-        on_error=on_error,
+    chosen = {"layer": layer, "pooling": pooling, "on_error": on_error}
+    request = make_request(encoder.card, structures, **chosen)
+    head = None
+    if isinstance(encoder, Encoder):
+        head = PooledLayer(encoder.apply, request.layer, request.pooling)
+    return answer_request(
+        encoder,
+        request,
+        head,
+        store_path=store_path,
+        chunk_rows=chunk_rows,
+        progress=progress,
+        mesh=mesh,
+        in_memory=in_memory,
     )
+
+
+def answer_request(
+    encoder: Encoder | HostEncoder,
+    request: Request,
+    head: Head | None,
+    *,
+    store_path: str | Path | None,
+    chunk_rows: int,
+    progress: bool,
+    mesh: Mesh | None,
+    in_memory: bool,
+) -> Embeddings | StoredEmbeddings:
+    """Rows that a head of a network, or a function on the host, gives for structures.
+
+    Args:
+      encoder: a network or a host function.
+      request: what is asked for.
+      head: of a network; None for a host function.
+      store_path: as in `embed_structures`, and so are the others.
+      chunk_rows: rows of a chunk.
+      progress: whether to show progress.
+      mesh: devices, or None.
+      in_memory: whether to return the rows themselves.
+
+    Returns:
+      The rows, read back if the store holds them already.
+    """
     begin = time.monotonic()
     finished = _finished(store_path, request, in_memory=in_memory)
     if finished is not None:
-        return _with_counters(finished, None, computed=0, begin=begin)
+        return with_counters(finished, None, computed=0, begin=begin)
     rows: NetworkRows | HostRows
     if isinstance(encoder, Encoder):
-        devices = _local_devices(mesh, len(request.structures))
-        head = PooledLayer(encoder.apply, request.layer, request.pooling)
-        rows = NetworkRows(encoder, head, mesh=devices)
+        rows = NetworkRows(encoder, head, mesh=local_devices(mesh, len(request.structures)))
     else:
         rows = HostRows(encoder, chunk_rows=chunk_rows)
     with contextlib.closing(rows):
-        result, computed = _embed(
-            rows,
-            request,
-            store_path,
-            chunk_rows=chunk_rows,
-            progress=progress,
-            in_memory=in_memory,
-        )
-    return _with_counters(result, rows, computed=computed, begin=begin)
+        skipped = prepare_rows(rows, request)
+        ids = request.kept_ids({record.where for record in skipped})
+        info = request.settings | facts(rows, skipped)
+        work = ChunkWork(rows, ids, request.card, progress=progress)
+        if store_path is None:
+            chunks = [(i, min(i + chunk_rows, len(ids))) for i in range(0, len(ids), chunk_rows)]
+            result = Embeddings(work.gather(chunks), ids, request.card, info)
+        else:
+            result = _fill(store_path, rows, work, info=info, chunk_rows=chunk_rows)
+            result = _content(result, in_memory=in_memory)
+    return with_counters(result, rows, computed=work.computed, begin=begin)
 
 
-def _embed(
+def _fill(
+    path: str | Path,
     rows: NetworkRows | HostRows,
-    request: Request,
-    store_path: str | Path | None,
+    work: ChunkWork,
     *,
+    info: Mapping[str, Any],
     chunk_rows: int,
-    progress: bool,
-    in_memory: bool,
-) -> tuple[Embeddings | StoredEmbeddings, int]:
-    """All rows, and how many of them this process computed."""
-    skipped = _prepare(rows, request)
-    ids = request.kept_ids({record.where for record in skipped})
-    info = request.settings | _facts(rows, skipped)
-    work = ChunkWork(rows, ids, request.card, progress=progress)
-    if store_path is None:
-        chunks = [(i, min(i + chunk_rows, len(ids))) for i in range(0, len(ids), chunk_rows)]
-        return Embeddings(work.gather(chunks), ids, request.card, info), work.computed
+) -> EmbeddingStore:
     with stop_together():
         width = rows.width()
     store = create_store(
-        store_path,
-        ids=ids,
-        width=width,
-        card=request.card,
-        info=info,
-        chunk_rows=chunk_rows,
+        path, ids=work.ids, width=width, card=work.card, info=info, chunk_rows=chunk_rows
     )
     work.fill(store)
-    return _content(store, in_memory=in_memory), work.computed
+    return store
 
 
 def stored_embeddings(
@@ -187,25 +197,13 @@ def stored_embeddings(
     Returns:
       The embeddings if the store holds exactly what is asked for, whole and undamaged; else None.
     """
-    request = make_request(
-        card,
-        structures,
-        layer=layer,
-        pooling=pooling,
-        on_error=on_error,
-    )
+    chosen = {"layer": layer, "pooling": pooling, "on_error": on_error}
+    request = make_request(card, structures, **chosen)
     begin = time.monotonic()
     finished = _finished(store_path, request, in_memory=in_memory)
     if finished is None:
         return None
-    return _with_counters(finished, None, computed=0, begin=begin)
-
-
-def _local_devices(mesh: Mesh | None, n: int) -> Mesh:
-    """Devices of this process that run batches."""
-    local = local_mesh(choose_mesh(mesh, n))
-    useful = max(1, n // (jax.process_count() * _LEAST_ROWS))
-    return local if mesh is not None else make_mesh(local.devices.ravel().tolist()[:useful])
+    return with_counters(finished, None, computed=0, begin=begin)
 
 
 def _finished(
@@ -243,50 +241,3 @@ def _content(store: EmbeddingStore, *, in_memory: bool) -> Embeddings | StoredEm
     with stop_together():
         loaded = store.load()
     return loaded
-
-
-def _prepare(rows: NetworkRows | HostRows, request: Request) -> list[SkippedStructure]:
-    """Each process looks at its share of the structures; all learn which are left out."""
-    structures = request.structures
-    mine: list[SkippedStructure] = []
-    with stop_together():
-        share = [structures[row] for row in my_share(range(len(structures)))]
-        mine = rows.prepare(share, keep_going=request.skip)
-    stated = exchange_objects([[record.where, record.reason] for record in mine])
-    skipped = [SkippedStructure(where=w, reason=r) for part in stated for w, r in part]
-    request.require_supported(skipped)
-    refused = {record.where for record in skipped}
-    rows.choose([structure for structure in structures if structure.id not in refused])
-    return skipped
-
-
-def _facts(rows: NetworkRows | HostRows, skipped: Sequence[SkippedStructure]) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "skipped": [{"id": record.where, "reason": record.reason} for record in skipped]
-    }
-    if unknown := sum(exchange_objects(rows.unknown_tokens)):
-        facts["unknown_tokens"] = unknown
-    return facts
-
-
-def _with_counters(
-    result: Embeddings | StoredEmbeddings,
-    rows: NetworkRows | HostRows | None,
-    *,
-    computed: int,
-    begin: float,
-) -> Embeddings | StoredEmbeddings:
-    seconds = time.monotonic() - begin
-    counts = [computed, rows.compilations if rows else 0]
-    work = [rows.real_work, rows.computed_work, *rows.input_seconds] if rows else [0.0] * 4
-    computed, compilations = np.sum(exchange_objects(counts), axis=0).tolist()
-    real, padded, made, waited = np.sum(exchange_objects(work), axis=0).tolist()
-    counters = {
-        "rows_computed": computed,
-        "compilations": compilations,
-        "padding_waste": 1 - real / padded if padded else 0.0,
-        "seconds": seconds,
-        "input_seconds": made,
-        "input_wait_share": waited / (seconds * jax.process_count()) if seconds else 0.0,
-    }
-    return dataclasses.replace(result, info={**result.info, **counters})

@@ -76,10 +76,14 @@ class EnergyModel:
       interaction: (params, batch) → energy of each slot in eV without the atoms' own energies; pure
         and traceable. These are small numbers, which float32 resolves.
       reference: atomic number → energy of such an atom in eV, added on the host in float64.
+      featurize: inputs that energies need (far pairs, for one), if not those of the encoder.
+      batching: their batches, if not those of the encoder.
     """
 
     interaction: Callable[[Any, Batch], Float[Array, " slots"]]
     reference: Mapping[int, float]
+    featurize: Callable[[Structure], Example] | None = None
+    batching: Batching | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

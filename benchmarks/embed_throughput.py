@@ -1,0 +1,113 @@
+"""Structures per second of our encoders and of the original packages, in one run.
+
+    python benchmarks/embed_throughput.py --models=chgnet-0.3.0 --dataset=crystals --n=1000
+
+Needs the original package in the environment (BUILD.md says how each is installed). Both sides get
+the same structures and the same cores, make their own graphs, and return mean-pooled rows of the
+same layer, which are compared. They run by turns: the ratio is the median over the repeats of
+(time of the original / time of ours) of neighboring runs. A warm-up run of each, which also
+compiles, is not counted. Results are merged into benchmarks/results/embed_throughput.json.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+import jaxalign as ja
+from jaxalign.archives.atomic import write_json
+from jaxalign.embeddings.extract import embed_structures
+from jaxalign.models.registry import load_model
+from jaxalign.profiling.machine import machine
+
+_MODELS = flags.DEFINE_list("models", None, "Registry ids.", required=True)
+_DATASET = flags.DEFINE_string("dataset", "crystals", "Named data set.")
+_ELEMENTS = flags.DEFINE_list("elements", None, "Only structures made of these elements.")
+_N = flags.DEFINE_integer("n", 1000, "Structures.", lower_bound=2)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of their draw.")
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Counted runs of each side.", lower_bound=1)
+_OUT = Path(__file__).parent / "results" / "embed_throughput.json"
+
+_PACKAGES = ("jaxalign", "jax", "jaxlib", "numpy", "vesin", "torch")
+# First part of a model's id → module of benchmarks/originals.
+_ORIGINALS = {
+    "ani": "ani",
+    "admet": "dmpnn",
+    "chgnet": "chgnet",
+    "sevennet": "sevennet",
+    "so3lr": "so3lr",
+    "mace": "mace",
+}
+
+
+def _timed(function, structures) -> tuple[float, np.ndarray]:
+    begin = time.perf_counter()
+    rows = function(structures)
+    return time.perf_counter() - begin, np.asarray(rows)
+
+
+def measure(model: str, structures: ja.StructureSet, repeats: int) -> dict:
+    """Throughput of one model on both sides.
+
+    Args:
+      model: registry id.
+      structures: what to embed.
+      repeats: counted runs of each side.
+
+    Returns:
+      Medians and the median ratio, with the difference between the two results.
+    """
+    encoder = load_model(model)
+    facts = {}
+
+    def ours(structures):
+        found = embed_structures(encoder, structures, progress=False)
+        facts.update(found.info)
+        return found.values
+
+    original = importlib.import_module(f"originals.{_ORIGINALS[model.split('-')[0]]}").load(model)
+    (compiled, mine), (_, theirs) = (_timed(side, structures) for side in (ours, original))
+    compilations = facts["compilations"]
+    times = np.array([[_timed(s, structures)[0] for s in (ours, original)] for _ in range(repeats)])
+    n, atoms = len(structures), sum(len(s.atomic_numbers) for s in structures)
+    own, other = np.median(times, axis=0).tolist()
+    return {
+        "model": model,
+        "structures": n,
+        "atoms": atoms,
+        "structures_per_second": n / own,
+        "atoms_per_second": atoms / own,
+        "original_structures_per_second": n / other,
+        "ratio": float(np.median(times[:, 1] / times[:, 0])),
+        "first_run_seconds": compiled,
+        "compilations": compilations,
+        "padding_waste": facts["padding_waste"],
+        "input_seconds": facts["input_seconds"],
+        "input_wait_share": facts["input_wait_share"],
+        "largest_relative_difference": float(np.abs(mine - theirs).max() / np.abs(theirs).max()),
+    }
+
+
+def main(words) -> None:
+    """Measures and merges the results into the file."""
+    if words[1:]:
+        raise app.UsageError(f"unexpected arguments {words[1:]}")
+    structures = ja.load_dataset(
+        _DATASET.value, n=_N.value, seed=_SEED.value, elements=_ELEMENTS.value or None
+    )
+    for model in _MODELS.value:
+        row = measure(model, structures, _REPEATS.value)
+        row |= {"dataset": _DATASET.value, "repeats": _REPEATS.value, "machine": machine(_PACKAGES)}
+        print(json.dumps(row, indent=1))
+        known = json.loads(_OUT.read_text()) if _OUT.exists() else []
+        rows = [old for old in known if old["model"] != model] + [row]
+        write_json(_OUT, sorted(rows, key=lambda row: row["model"]))
+
+
+if __name__ == "__main__":
+    app.run(main)
