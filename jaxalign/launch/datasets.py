@@ -7,7 +7,6 @@ Usage:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -31,10 +30,12 @@ def main(words: Sequence[str]) -> None:
         return
     cards = list_datasets()
     if _FORMAT.value == "json":
-        print(json.dumps([dataclasses.asdict(card) for card in cards], indent=2))
+        print(json.dumps([card.to_json() for card in cards], indent=2))
         return
     for card in cards:
-        where = "in the package" if card.file else "jaxalign datasets fetch " + card.name
+        where = "in the package" if card.shipped else "in the cache"
+        if not card.fetched:
+            where = f"jaxalign datasets fetch {card.name}"
         print(f"{card.name:<18}{card.size:>9,}  {'+'.join(card.views):<14}{where}")
         print(f"{'':<18}{card.description}")
 

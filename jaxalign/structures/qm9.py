@@ -1,7 +1,7 @@
-"""Columns of many molecules in one npz file, and how they are read out of the qm9pack wheel.
+"""The data sets `qm9` (10,000 molecules, shipped) and `qm9-full` (130,831, fetched).
 
-Both the shipped selection and the complete set are kept in this form, with coordinates rounded to
-1e-4 Å, so that a molecule is the same, bit for bit, whichever of the two it comes from.
+Both keep coordinates rounded to 1e-4 Å, so that a molecule is the same, bit for bit, whichever of
+the two it comes from.
 
 References:
   Ramakrishnan et al., Quantum chemistry structures and properties of 134 kilo molecules,
@@ -15,11 +15,15 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ase.data
 import numpy as np
 
 from jaxalign.archives.entries import read_entry
+from jaxalign.archives.pinned import ARCHIVES
+from jaxalign.structures.columns import Columns, join_atoms, rows_within, starts
+from jaxalign.structures.dataset_card import DatasetCard, DatasetReader
 from jaxalign.structures.structure import Structure
 from jaxalign.types import JaxalignError
 
@@ -32,8 +36,6 @@ _MAX_BYTES = 100 * 2**20
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _SYMBOL = re.compile(r"[A-Z][a-z]?")
 _REPORT_EVERY = 2_000
-
-Columns = Mapping[str, np.ndarray]
 
 
 def read_qm9pack(wheel: Path, *, advance: Callable[[int], None] = lambda count: None) -> Columns:
@@ -65,8 +67,7 @@ def read_qm9pack(wheel: Path, *, advance: Callable[[int], None] = lambda count: 
     if len(smiles) != ROWS:
         raise JaxalignError(f"{wheel}: expected {ROWS:,} molecules, found {len(smiles):,}")
     return {
-        "n_atoms": np.array([len(atoms) for atoms in numbers], dtype=np.uint8),
-        "atomic_numbers": np.concatenate(numbers).astype(np.uint8),
+        **join_atoms(numbers),
         "positions_1e4A": np.concatenate(positions),
         "smiles": np.array(smiles),
         "row": np.arange(ROWS, dtype=np.int32),
@@ -85,26 +86,12 @@ def take_rows(columns: Columns, rows: np.ndarray) -> Columns:
     Returns:
       Columns of the same names.
     """
-    starts = _starts(columns)
-    flat = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
+    first = starts(columns)
+    flat = np.concatenate([np.arange(first[row], first[row + 1]) for row in rows])
     per_atom = ("atomic_numbers", "positions_1e4A")
     taken = {key: value[flat if key in per_atom else rows] for key, value in columns.items()}
     # Strings become no wider than the widest that is left.
     return {**taken, "smiles": np.array(taken["smiles"].tolist())}
-
-
-def rows_within(columns: Columns, elements: np.ndarray) -> np.ndarray:
-    """Positions of the molecules made of the given elements alone.
-
-    Args:
-      columns: as `read_qm9pack` returns them.
-      elements: allowed atomic numbers.
-
-    Returns:
-      Ascending positions.
-    """
-    foreign = ~np.isin(columns["atomic_numbers"], elements)
-    return np.flatnonzero(np.add.reduceat(foreign, _starts(columns)[:-1], dtype=np.int64) == 0)
 
 
 def structures(columns: Columns, rows: np.ndarray) -> Iterator[Structure]:
@@ -117,9 +104,9 @@ def structures(columns: Columns, rows: np.ndarray) -> Iterator[Structure]:
     Yields:
       Structures with atoms, positions in Å, SMILES, and labels in hartree.
     """
-    starts = _starts(columns)
+    first = starts(columns)
     for row in rows.tolist():
-        atoms = slice(starts[row], starts[row + 1])
+        atoms = slice(first[row], first[row + 1])
         yield Structure(
             id=f"qm9/{columns['row'][row]}",
             atomic_numbers=columns["atomic_numbers"][atoms].astype(np.int32),
@@ -130,10 +117,6 @@ def structures(columns: Columns, rows: np.ndarray) -> Iterator[Structure]:
                 "gap_hartree": round(float(columns["gap_hartree"][row]), _GAP_DECIMALS),
             },
         )
-
-
-def _starts(columns: Columns) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(columns["n_atoms"], dtype=np.int64)])
 
 
 def _records(wheel: Path) -> Iterator[dict[str, str]]:
@@ -154,3 +137,40 @@ def _geometry(record: Mapping[str, str], row: int) -> tuple[np.ndarray, np.ndarr
     numbers = np.array([ase.data.atomic_numbers[symbol] for symbol in symbols])
     xyz = np.rint(np.array(values).reshape(-1, 3) * _PER_ANGSTROM).astype(np.int32)
     return numbers, xyz
+
+
+def _reader(name: str, **facts: Any) -> DatasetReader:
+    fetched = name == "qm9-full"
+    archive = ARCHIVES["qm9pack"]
+    return DatasetReader(
+        card=DatasetCard(
+            name=name,
+            views=("atoms", "smiles"),
+            labels=("u0_hartree", "gap_hartree"),
+            source=archive.requirement,
+            licence=archive.licence,
+            citation="Ramakrishnan et al., Sci. Data 1, 140022 (2014)",
+            archive_sha256=archive.sha256 if fetched else None,
+            **facts,
+        ),
+        structures=structures,
+        rows_within=rows_within,
+        archive=archive if fetched else None,
+        convert=read_qm9pack if fetched else None,
+        larger=None if fetched else "qm9-full",
+    )
+
+
+DATASETS = (
+    _reader(
+        "qm9",
+        description="10,000 random molecules of QM9 (up to 9 C, N, O, F atoms), DFT geometries",
+        size=10_000,
+        file="qm9_10k.npz",
+    ),
+    _reader(
+        "qm9-full",
+        description="all 130,831 converged molecules of QM9, DFT geometries",
+        size=ROWS,
+    ),
+)

@@ -20,16 +20,10 @@ A record without an id of its own is called `{stem}/{number}`, by its 0-based po
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from jaxalign.structures.atoms_files import (
-    cif_records,
-    database_records,
-    trajectory_records,
-    vasp_records,
-    xyz_records,
-)
 from jaxalign.structures.records import Record, Source, StructureError, collect
 from jaxalign.structures.sdf_files import sdf_records
 from jaxalign.structures.smiles_files import smi_records, table_records
@@ -37,16 +31,27 @@ from jaxalign.structures.structure import StructureSet
 
 __all__ = ["FORMATS", "StructureError", "read_structures"]
 
+
+def _by_ase(reader: str) -> Callable[[Source], Iterator[Record]]:
+    """A reader of `atoms_files`, which is imported when it is used: ASE takes its time."""
+
+    def records(source: Source) -> Iterator[Record]:
+        module = importlib.import_module("jaxalign.structures.atoms_files")
+        return getattr(module, reader)(source)
+
+    return records
+
+
 FORMATS: Mapping[str, Callable[[Source], Iterator[Record]]] = {
     "csv": functools.partial(table_records, delimiter=","),
     "tsv": functools.partial(table_records, delimiter="\t"),
     "smi": smi_records,
     "sdf": sdf_records,
-    "extxyz": xyz_records,
-    "cif": cif_records,
-    "vasp": vasp_records,
-    "traj": trajectory_records,
-    "db": database_records,
+    "extxyz": _by_ase("xyz_records"),
+    "cif": _by_ase("cif_records"),
+    "vasp": _by_ase("vasp_records"),
+    "traj": _by_ase("trajectory_records"),
+    "db": _by_ase("database_records"),
 }
 
 _EXTENSIONS = {

@@ -230,9 +230,8 @@ def test_the_pinned_table_is_consistent():
         assert package == archive.package
         assert len(bytes.fromhex(archive.sha256)) == 32
         assert archive.filename.startswith(f"{package.replace('-', '_')}-{archive.version}-")
-        assert archive.filename.endswith("-py3-none-any.whl")
-        assert archive.licence == "MIT"
-    assert set(ARCHIVES) == {"rxnfp", "rxnmapper", "admet-ai", "torchani", "qm9pack"}
+        assert archive.filename.endswith(("-py3-none-any.whl", "_x86_64.whl"))
+        assert archive.licence in {"MIT", "BSD-3-Clause", "BSD-3-Clause-LBNL"}
 
 
 @pytest.mark.registry
