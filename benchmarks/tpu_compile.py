@@ -21,6 +21,8 @@ from tpu_model import CHIPS
 from tpu_programs import Case, encoder_case, search_case, sweep_case, tpu_mesh
 
 from jaxalign.archives.atomic import write_json
+from jaxalign.parallel.columns import ENOUGH_ROWS
+from jaxalign.parallel.mesh import make_mesh
 from jaxalign.profiling.machine import machine
 
 _TOPOLOGIES = flags.DEFINE_list(
@@ -29,8 +31,13 @@ _TOPOLOGIES = flags.DEFINE_list(
 _PROGRAMS = flags.DEFINE_list("programs", ["search", "sweep", "encoder"], "What is compiled.")
 _ROWS = flags.DEFINE_integer("rows", 4096, "Structures a chip: 2^20 on 256 chips.")
 _WIDTH = flags.DEFINE_integer("width", 512, "Columns of the embeddings.")
+_FEW = flags.DEFINE_integer(
+    "few_rows", 65536, "Structures where rings over all chips and over some are compared."
+)
 _K = flags.DEFINE_integer("k", 25, "Neighbors of the search.")
-_MODELS = flags.DEFINE_integer("models", 60, "Models of the dense sweep.")
+_MODELS = flags.DEFINE_integer(
+    "models", 60, "Models of the dense sweep, and of rings that are compared."
+)
 _TILE = flags.DEFINE_integer("tile", 256, "Rows and columns of a tile of the dense sweep.")
 _OUTPUT = flags.DEFINE_string("output", None, "Also write the rows as JSON here.")
 
@@ -53,12 +60,26 @@ def cases() -> dict[str, Callable[[Mesh], Case]]:
     rows, width = _ROWS.value, _WIDTH.value
     return {
         "search": lambda mesh: search_case(mesh, rows=rows, width=width, k=_K.value, gather=False),
+        "rings": lambda mesh: _few(mesh, gather=False, columns=False),
+        "rings of columns": lambda mesh: _few(mesh, gather=False, columns=True),
+        "gathered rings": lambda mesh: _few(mesh, gather=True, columns=False),
+        "gathered columns": lambda mesh: _few(mesh, gather=True, columns=True),
         "gathered": lambda mesh: search_case(mesh, rows=rows, width=width, k=_K.value, gather=True),
         "sweep": lambda mesh: sweep_case(
             mesh, rows=rows, width=width, models=_MODELS.value, tile=_TILE.value
         ),
         "encoder": lambda mesh: encoder_case(mesh, rows=rows),
     }
+
+
+def _few(mesh: Mesh, *, gather: bool, columns: bool) -> Case:
+    """Searches of all models in fewer structures than keep all chips busy with one."""
+    if columns:
+        grid = max(1, mesh.size * ENOUGH_ROWS["tpu"] // _FEW.value)
+        mesh = make_mesh(mesh.devices.ravel().tolist(), models=grid)
+    rows = _FEW.value // mesh.devices.shape[0]
+    sizes = {"rows": rows, "width": _WIDTH.value, "k": _K.value, "models": _MODELS.value}
+    return search_case(mesh, **sizes, gather=gather)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -77,7 +98,7 @@ def main(argv: Sequence[str]) -> None:
     for topology in _TOPOLOGIES.value:
         mesh = tpu_mesh(topology)
         for name in _PROGRAMS.value:
-            rows.append(examine(known[name](mesh), topology, mesh))
+            rows.append(examine(known[name](mesh), topology))
             print(f"{topology} {name}: compiled in {rows[-1]['compile_s']:.0f} s", flush=True)
     show(rows)
     if _OUTPUT.value:

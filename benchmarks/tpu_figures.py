@@ -9,19 +9,18 @@ from typing import Any
 
 from hlo_costs import Message, program_cost
 from hlo_text import parse
-from jax.sharding import Mesh
 from tpu_model import CHIPS, Chip, message_seconds, modelled, work_seconds
 from tpu_programs import Case
 
 
-def examine(case: Case, topology: str, mesh: Mesh) -> dict[str, Any]:
+def examine(case: Case, topology: str) -> dict[str, Any]:
     """Compiles one program; what one chip holds, does and sends in all its calls."""
     start = time.perf_counter()
     compiled = case.lower().compile()
     seconds = time.perf_counter() - start
     chip = CHIPS[topology.partition(":")[0]]
     cost = program_cost(parse(compiled.as_text()), case.turns).times(case.calls)
-    places = [tuple(device.coords) for device in mesh.devices.ravel().tolist()]
+    places = [tuple(device.coords) for device in case.mesh.devices.ravel().tolist()]
     parts = modelled(cost, chip, places)
     return {
         "topology": topology,
@@ -31,7 +30,7 @@ def examine(case: Case, topology: str, mesh: Mesh) -> dict[str, Any]:
         "compile_s": seconds,
         **memory(compiled, chip),
         "gflop": cost.flops / 1e9,
-        "over_floor": cost.flops * mesh.size / case.floor,
+        "over_floor": cost.flops * case.mesh.size / case.floor,
         "passes": cost.passes / cost.flops,
         "gop_vector": cost.vector / 1e9,
         "gb_moved": cost.bytes / 1e9,

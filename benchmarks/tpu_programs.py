@@ -39,6 +39,7 @@ class Case:
       calls: of the compiled program.
       floor: operations of the matrix products that the problem cannot do without, of all chips.
       turns: of loops that depend on data, by the end of their scope.
+      mesh: of the program.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     calls: float
     floor: float
     turns: Mapping[str, float]
+    mesh: Mesh
 
 
 def tpu_mesh(topology: str) -> Mesh:
@@ -68,9 +70,21 @@ def tpu_mesh(topology: str) -> Mesh:
     return make_mesh(found.devices)
 
 
-def search_case(mesh: Mesh, *, rows: int, width: int, k: int, gather: bool) -> Case:
-    """The k nearest of all rows for all rows: bfloat16 products propose, float64 decides."""
-    n = rows * mesh.size
+def search_case(
+    mesh: Mesh, *, rows: int, width: int, k: int, gather: bool, models: int = 1
+) -> Case:
+    """The k nearest of all rows for all rows: bfloat16 products propose, float64 decides.
+
+    Args:
+      mesh: as many models at once as it has columns.
+      rows: of each chip.
+      width: of the rows.
+      k: neighbors.
+      gather: all rows of a model on every chip of its column, instead of a ring.
+      models: number of models.
+    """
+    chips, columns = mesh.devices.shape
+    n = rows * chips
     plan = search_plan(n, width, k=k, mesh=mesh, gather=gather)
 
     def lower():
@@ -79,17 +93,19 @@ def search_case(mesh: Mesh, *, rows: int, width: int, k: int, gather: bool) -> C
             return program.lower(*search_shapes(mesh, width, plan))
 
     # Candidates of a device that lie on one other device, and half a step that is not filled.
-    chunks = plan.tiles * plan.tile * plan.candidates / mesh.size / _PAIRS + 0.5
+    chunks = plan.tiles * plan.tile * plan.candidates / chips / _PAIRS + 0.5
     deciding = {"decide/while": plan.tiles if gather else max(chunks, 1)}
     if not gather:
         deciding["decide/while/body/while"] = max(chunks, 1)
+    name = "search, gathered" if gather else "search"
     return Case(
-        "search, gathered" if gather else "search",
-        {"n": n, "d": width, "k": k, "candidates": plan.candidates},
+        f"{name}, {columns} x {chips}" if models > 1 else name,
+        {"n": n, "d": width, "k": k, "candidates": plan.candidates, "models": models},
         lower,
-        calls=-(-rows // (plan.tiles * plan.tile)),
-        floor=2.0 * float(n) ** 2 * width,
+        calls=-(-rows // (plan.tiles * plan.tile)) * -(-models // columns),
+        floor=2.0 * float(n) ** 2 * width * models,
         turns={"propose/while/body/while": plan.tiles, "propose/while": plan.tiles} | deciding,
+        mesh=mesh,
     )
 
 
@@ -119,6 +135,7 @@ def sweep_case(mesh: Mesh, *, rows: int, width: int, models: int, tile: int) -> 
             "while/body/gram_tiles/while": earlier,
             "gram_tiles/while": last if steps > 1 else own,
         },
+        mesh=mesh,
     )
 
 
@@ -152,4 +169,5 @@ def encoder_case(mesh: Mesh, *, rows: int) -> Case:
         calls=calls,
         floor=float(config.depth * token * _TOKENS * batch * calls * mesh.size),
         turns={},
+        mesh=mesh,
     )

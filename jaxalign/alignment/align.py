@@ -20,7 +20,7 @@ from jaxalign.alignment.results import COLUMNS, FOLDER, Alignment
 from jaxalign.alignment.state import State
 from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
-from jaxalign.pairwise.neighbors import check_tile_size
+from jaxalign.pairwise.search_arguments import check_tile_size
 from jaxalign.parallel.mesh import check_mesh, describe_mesh
 from jaxalign.parallel.multihost import require_agreement
 from jaxalign.types import Labels
@@ -204,7 +204,7 @@ def _diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
         "work": vars(state.work),
         "seconds": state.seconds,
         "versions": _versions(),
-    } | (describe_mesh(state.mesh) | state.facts)
+    } | (describe_mesh(state.grid) | state.facts)
 
 
 def _settings(plans: Sequence[MetricPlan], state: State) -> dict[str, dict[str, Any]]:

@@ -61,8 +61,7 @@ def run(state: State, plans: Sequence[MetricPlan]) -> list[PairScore]:
     """
     with state.timed("neighbors"):
         for settings, k in graph_sizes(plans).items():
-            for model in state.usable:
-                state.graph(model, settings, k)
+            state.build_graphs(settings, k)
     with state.timed("rows"):
         for normalize in dict.fromkeys(plan.normalize for plan in plans):
             for model in state.usable:

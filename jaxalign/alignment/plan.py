@@ -10,7 +10,7 @@ from jaxalign.embeddings.preprocess import NORMALIZATIONS
 from jaxalign.metrics._checks import check_n
 from jaxalign.metrics._definition import GraphMetric, Metric, ModelMetric
 from jaxalign.metrics.registry import metric_definition
-from jaxalign.pairwise.neighbors import SIMILARITIES
+from jaxalign.pairwise.search_arguments import SIMILARITIES
 from jaxalign.validation import check_k
 
 MAX_GRAPH_K = 512

@@ -22,9 +22,10 @@ from jaxalign.alignment.resume import ValueCache, content_key
 from jaxalign.embeddings.record import order_hash
 from jaxalign.embeddings.sources import ModelRows, model_rows
 from jaxalign.metrics._definition import Outcome
-from jaxalign.metrics._pair import model_graph
+from jaxalign.metrics._pair import model_graphs
 from jaxalign.pairwise.diagnostics import row_diagnostics
 from jaxalign.pairwise.edges import GraphStatistics
+from jaxalign.parallel.columns import choose_columns, deal
 from jaxalign.parallel.mesh import choose_mesh
 from jaxalign.profiling import traces
 
@@ -64,7 +65,11 @@ class State:
       progress: print progress lines.
       keep_graphs: without a folder, keep graphs in memory; else they go to a temporary one.
       seed: of the random subsets that some metrics draw.
-      mesh: devices that do the work; None means the default for so many structures.
+      mesh: devices that do the work; None means the default for so many structures and models.
+
+    Attributes:
+      grid: the mesh of neighbor searches, with several models at once on its columns.
+      mesh: rows over all devices: the mesh of everything else.
     """
 
     def __init__(
@@ -81,8 +86,9 @@ class State:
     ):
         self.inputs, self.tile_size, self.progress = inputs, tile_size, progress
         self.memory_budget, self.seed = memory_budget, seed
-        self.mesh = choose_mesh(mesh, len(inputs.ids))
         self.usable = tuple(m for m in inputs.models if not m.reason)
+        self.mesh = choose_mesh(mesh, len(inputs.ids))
+        self.grid = choose_columns(mesh, len(inputs.ids), models=len(self.usable))
         self.names = tuple(m.name for m in self.usable)
         self.graphs = GraphCache(folder and folder / "graphs", temporary=not keep_graphs)
         self.values = ValueCache(folder and folder / "terms")
@@ -121,27 +127,42 @@ class State:
         rows = self.rows_key(model, settings.normalize)
         return content_key(rows=rows, similarity=settings.similarity, groups=self._groups)
 
-    def graph(self, model: ModelInput, settings: GraphSettings, k: int) -> GraphStatistics:
-        """Neighbor graph of a model: from the store, or by a search."""
-        key = self.graph_key(model, settings)
-        found = self.graphs.get(key, k=k)
-        seen = self.model_diagnostics.setdefault(model.name, {})
-        if found is None:
-            graph, diagnostics = model_graph(
-                self.rows(model, settings.normalize),
+    def build_graphs(self, settings: GraphSettings, k: int) -> None:
+        """Sees to it that the store has a graph of every model: searches those that it lacks."""
+        missing = []
+        for model in self.usable:
+            found = self.graphs.get(self.graph_key(model, settings), k=k)
+            if found is None:
+                missing.append(model)
+            else:
+                self.work.graphs_reused += 1
+                self.model_diagnostics.setdefault(model.name, {})[settings.label] = found[1]
+        for group, grid in deal(self.grid, [model.rows.shape[1] for model in missing]):
+            searched = [missing[number] for number in group]
+            names = searched[0].name if len(searched) == 1 else f"{len(searched)} models"
+            graphs = model_graphs(
+                [self.rows(model, settings.normalize) for model in searched],
                 k=k,
                 similarity=settings.similarity,
                 groups=self.inputs.groups,
                 tile_size=self.tile_size,
-                progress=self.label(f"neighbors of {model.name}"),
-                mesh=self.mesh,
+                progress=self.label(f"neighbors of {names}"),
+                mesh=grid,
             )
-            found = graph, diagnostics | {"dtype": str(model.rows.dtype)}
-            self.graphs.put(key, *found)
-            self.work.graphs_computed += 1
-        elif settings.label not in seen:
-            self.work.graphs_reused += 1
-        seen[settings.label] = found[1]
+            for number, graph, facts in graphs:
+                model = searched[number]
+                facts |= {"dtype": str(model.rows.dtype)}
+                self.graphs.put(self.graph_key(model, settings), graph, facts)
+                self.model_diagnostics.setdefault(model.name, {})[settings.label] = facts
+                self.work.graphs_computed += 1
+
+    def graph(self, model: ModelInput, settings: GraphSettings, k: int) -> GraphStatistics:
+        """Neighbor graph of a model, which `build_graphs` has seen to."""
+        key = self.graph_key(model, settings)
+        found = self.graphs.get(key, k=k)
+        if found is None:  # changed on disk meanwhile
+            self.build_graphs(settings, k)
+            found = self.graphs.get(key, k=k)
         return found[0]
 
     def neighbor_ids(

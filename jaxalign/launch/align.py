@@ -26,7 +26,7 @@ from jaxalign.embeddings.preprocess import NORMALIZATIONS
 from jaxalign.launch import distributed, runtime, workflow
 from jaxalign.launch.process import run_verb
 from jaxalign.metrics import registry as metrics
-from jaxalign.pairwise.neighbors import SIMILARITIES
+from jaxalign.pairwise.search_arguments import SIMILARITIES
 from jaxalign.parallel.multihost import is_primary_process
 
 _EMBEDDINGS = flags.DEFINE_list("embeddings", None, "A folder, or files, comma separated.")

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from scipy.optimize import brentq
 from scipy.special import exprel
 
 from jaxalign.metrics._definition import ModelEstimate
@@ -150,6 +149,8 @@ def gride(distances: Float64[np.ndarray, "n k"]) -> ModelEstimate:
 
 def _gride_root(logs: Float64[np.ndarray, " n"], n1: int) -> float:
     """The score falls strictly in d; 1 <= t/(1 − e^−t) <= 1 + t brackets its root within 2."""
+    from scipy.optimize import brentq  # slow to import: only where it is used
+
     n, total = len(logs), float(logs.sum())
     if n1 == 1:
         return (n - 1) / total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ from jaxalign.embeddings.sources import ModelRows, model_rows
 from jaxalign.metrics._checks import check_pair
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.pairwise.diagnostics import row_diagnostics
-from jaxalign.pairwise.edges import GraphStatistics, graph_statistics
+from jaxalign.pairwise.edges import GraphStatistics, graph_statistics_of_models
 from jaxalign.pairwise.graph_pairs import graph_pair_terms, stack_graphs
-from jaxalign.pairwise.neighbors import neighbors_of_rows
+from jaxalign.pairwise.model_neighbors import neighbors_of_models
 from jaxalign.pairwise.ordering import scale_down, scale_exponent
-from jaxalign.pairwise.row_blocks import largest_element, row_blocks
+from jaxalign.pairwise.row_blocks import RowBlocks, largest_element, row_blocks
+from jaxalign.parallel.columns import Column, deal, make_columns
 from jaxalign.parallel.mesh import choose_mesh
-from jaxalign.parallel.padding import row_shards
 from jaxalign.types import Labels, Score
 
 _EXTREME = 40  # binary exponent of the largest element beyond which rows are scaled
@@ -53,27 +53,73 @@ def model_graph(
       Graph statistics and a dictionary of diagnostics. Rows beyond 2^±40 are divided by a power of
       two, which `scale_exponent` states: edge values and scores are of the scaled rows.
     """
+    settings = {"k": k, "similarity": similarity, "groups": groups, "tile_size": tile_size}
     mesh = choose_mesh(mesh, rows.n)
-    values = row_blocks(rows).kept(*row_shards(rows.n, mesh).of_process(mesh))
-    # Scores do not depend on one scale for all rows, but edge values must fit into float32.
+    ((_, *found),) = model_graphs([rows], progress=progress, mesh=mesh, gather=gather, **settings)
+    return tuple(found)
+
+
+def model_graphs(
+    models: Sequence[ModelRows],
+    *,
+    k: int,
+    similarity: str,
+    groups: Labels | None = None,
+    tile_size: int | None = None,
+    progress: str | None = None,
+    mesh: Mesh,
+    gather: bool | None = None,
+) -> Iterator[tuple[int, GraphStatistics, dict]]:
+    """`model_graph` of several models, as many at once as the mesh has columns.
+
+    Args:
+      models: normalized rows of every model, over the same structures.
+      k: see `model_graph`.
+      similarity: see `model_graph`.
+      groups: see `model_graph`.
+      tile_size: see `model_graph`.
+      progress: see `model_graph`.
+      mesh: devices that work, of `choose_columns`.
+      gather: see `model_graph`.
+
+    Yields:
+      Number of the model, its graph and its diagnostics; models of similar width follow each other.
+    """
+    for numbers, grid in deal(mesh, [model.d for model in models]):
+        columns = make_columns(grid, [models[number].n for number in numbers])
+        values, exponents = zip(
+            *(
+                _moderate(models[number], column)
+                for number, column in zip(numbers, columns, strict=True)
+            ),
+            strict=True,
+        )
+        found = neighbors_of_models(
+            values,
+            k=k,
+            similarity=similarity,
+            groups=groups,
+            tile_size=tile_size,
+            progress=progress,
+            mesh=grid,
+            gather=gather,
+        )
+        ids, scores = [each.indices for each in found], [each.scores for each in found]
+        graphs = graph_statistics_of_models(values, ids, scores, mesh=grid, gather=gather)
+        for number, rows, exponent, near, graph in zip(
+            numbers, values, exponents, found, graphs, strict=True
+        ):
+            facts = row_diagnostics(rows) | _hubness(near.indices) | dict(near.diagnostics)
+            yield number, graph, facts | ({"scale_exponent": exponent} if exponent else {})
+
+
+def _moderate(model: ModelRows, column: Column) -> tuple[RowBlocks, int]:
+    """Rows whose edge values fit into float32: scores do not depend on one scale for all rows."""
+    values = row_blocks(model).kept(*column.kept)
     exponent = scale_exponent(largest_element(values))
-    exponent = exponent if abs(exponent) > _EXTREME else 0
-    if exponent:
-        values = values.changed(lambda block: scale_down(block, exponent))
-    found = neighbors_of_rows(
-        values,
-        k=k,
-        similarity=similarity,
-        groups=groups,
-        tile_size=tile_size,
-        progress=progress,
-        mesh=mesh,
-        gather=gather,
-    )
-    diagnostics = row_diagnostics(values) | _hubness(found.indices) | dict(found.diagnostics)
-    diagnostics |= {"scale_exponent": exponent} if exponent else {}
-    graph = graph_statistics(values, found.indices, found.scores, mesh=mesh, gather=gather)
-    return graph, diagnostics
+    if abs(exponent) <= _EXTREME:
+        return values, 0
+    return values.changed(lambda block: scale_down(block, exponent)), exponent
 
 
 def degenerate(diagnostics: Mapping[str, Any]) -> str:

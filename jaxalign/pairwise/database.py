@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,16 +28,17 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float64, Int32
 
+from jaxalign.pairwise.precision import float64_unit
 from jaxalign.pairwise.proposals import BLOCKS, Columns
 from jaxalign.pairwise.row_blocks import RowBlocks
 from jaxalign.pairwise.search_plan import SearchPlan, operand_type, operand_width
+from jaxalign.parallel.columns import Column
 from jaxalign.parallel.multihost import exchange
-from jaxalign.parallel.padding import place_shards
+from jaxalign.parallel.padding import own_shards, place_shards
 
 # At least twice the unit roundoff of one addition: bfloat16 products are exact in float32, and
 # units that truncate sums are covered; four times where float32 may be emulated in passes.
 _UNIT = {"float32": 2.0**-22, "bfloat16": 2.0**-23, "bfloat16x3": 2.0**-23}
-_UNIT_FLOAT64 = 2.0**-51
 # Bound on what one product of float32 numbers loses to underflow, for rows of unit scale.
 _UNDERFLOW = 2.0**-120
 
@@ -48,11 +50,13 @@ class Bounds(NamedTuple):
       first: number of the first of these rows.
       shifts: s_ij = value_ij − shift_i (inner) or (shift_i − value_ij) / 2 (euclidean).
       errors: bound on |proposed s − s| for every pair of row i.
+      keys: of it, the error of ordering values that devices compute.
     """
 
     first: int
     shifts: Float64[np.ndarray, " n"]
     errors: Float64[np.ndarray, " n"]
+    keys: Float64[np.ndarray, " n"]
 
 
 class Database(NamedTuple):
@@ -67,83 +71,105 @@ class Database(NamedTuple):
     columns: Columns
 
 
+class Member(NamedTuple):
+    """One of the models that are searched together.
+
+    Attributes:
+      rows: distinct rows of unit scale.
+      codes: a query never meets columns of its own code.
+      mean: of the rows.
+      column: devices that hold the rows.
+    """
+
+    rows: RowBlocks
+    codes: Int32[np.ndarray, " n"]
+    mean: Float64[np.ndarray, " d"]
+    column: Column
+
+
 def make_database(
-    rows: RowBlocks,
-    codes: Int32[np.ndarray, " n"],
-    mean: Float64[np.ndarray, " d"],
-    plan: SearchPlan,
-    mesh: Mesh,
-    *,
-    euclidean: bool,
-    precision: str,
-) -> tuple[Database, Bounds]:
+    members: Sequence[Member], plan: SearchPlan, mesh: Mesh, *, euclidean: bool, precision: str
+) -> tuple[Database, list[Bounds]]:
     """Centers rows and rounds them to the operands of a product, whose error it bounds.
 
     Each process reads the rows of its own devices.
 
     Args:
-      rows: distinct rows of unit scale.
-      codes: a query never meets columns of its own code.
-      mean: of the rows.
+      members: models, one a column of the mesh; narrow ones get columns of zeros.
       plan: sizes of everything.
       mesh: devices that hold the shards.
       euclidean: distances instead of inner products.
       precision: of the product.
 
     Returns:
-      The database over all devices, and the bounds of this process's rows.
+      The database over all devices, and for every model the bounds of this process's rows.
     """
-    shards = plan.shards
-    start, stop = shards.of_process(mesh)
-    mine = [
-        s
-        for s, device in enumerate(mesh.devices.flat)
-        if device.process_index == jax.process_index()
+    count = len(own_shards(mesh))
+    width = operand_width(max(member.rows.d for member in members), precision)
+    dtype, shape = operand_type(precision), (count, plan.groups, plan.columns)
+    whole = Database(
+        np.zeros((count, plan.shards.size, width), dtype),
+        Columns(
+            np.zeros(shape, np.int32),
+            np.zeros((count, plan.groups, width, plan.columns), dtype),
+            np.full(shape, -np.inf, np.float32),
+            np.full(shape, -1, np.int32),
+        ),
+    )
+    unit = float64_unit(mesh)
+    bounds = [
+        _enter(member, whole, plan, euclidean=euclidean, precision=precision, unit=unit)
+        for member in members
     ]
-    dtype, total = operand_type(precision), operand_width(rows.d, precision)
-    width = total // (3 if precision == "bfloat16x3" else 1)
-    left = np.zeros((len(mine) * shards.size, total), dtype)
-    right = np.zeros((len(mine), plan.groups, total, plan.columns), dtype)
-    orders = np.zeros((len(mine), plan.groups * plan.columns), np.int32)
+
+    def place(part):
+        flat = part.reshape(-1, *part.shape[2:])
+        return place_shards(flat, mesh)
+
+    rows, *others = whole.columns
+    columns = Columns(place(rows.reshape(count, -1)), *map(place, others))
+    return Database(place(whole.left), columns), bounds
+
+
+def _enter(
+    member: Member,
+    whole: Database,
+    plan: SearchPlan,
+    *,
+    euclidean: bool,
+    precision: str,
+    unit: float,
+) -> Bounds:
+    """Writes the shards of one model that this process holds."""
+    rows, codes, mean, column = member
+    (start, stop), everywhere = column.own, own_shards(column.mesh)
+    width = whole.left.shape[2] // (3 if precision == "bfloat16x3" else 1)
     facts = _Facts(*(np.zeros(stop - start) for _ in _Facts._fields))
-    for place, shard in enumerate(mine):
-        a, b = shards.bounds(shard)
+    for device, shard in column.mine.items():
+        place, (a, b) = everywhere.index(device), column.shards.bounds(shard)
         order = np.random.default_rng(shard).permutation(b - a).astype(np.int32)
-        orders[place, : b - a] = order
         for group, begin in enumerate(range(0, b - a, plan.columns)):
             part = order[begin : begin + plan.columns]
             x = rows.take(a + part).astype(np.float64)
             c = x - mean
-            operands, lost, low = _round(c, precision, dtype)
+            operands, lost, low = _round(c, precision, whole.left.dtype)
             for number, (one, other) in enumerate(operands):
                 span = slice(number * width, number * width + rows.d)
-                left[place * shards.size + part, span] = one
-                right[place, group, span, : len(part)] = other.T
+                whole.left[place, part, span] = one
+                whole.columns.right[place, group, span, : len(part)] = other.T
             found = _squares(x), _squares(c), c @ mean, lost, low
-            for whole, values in zip(facts, found, strict=True):
-                whole[a - start + part] = values
+            offsets = -found[1] / 2 if euclidean else found[2]
+            described = part, None, offsets, codes[a + part]
+            for target, values in zip(whole.columns, described, strict=True):
+                if values is not None:
+                    target[place, group, : len(part)] = values
+            for target, values in zip(facts, found, strict=True):
+                target[a - start + part] = values
     offsets = -facts.squares / 2 if euclidean else facts.products
     shifts = facts.squares if euclidean else facts.products + mean @ mean
-    errors = _errors(facts, offsets, mean, precision=precision, width=total)
-
-    def by_column(values, filling):
-        out = np.full(orders.shape, filling, values.dtype)
-        for place, shard in enumerate(mine):
-            a, b = shards.bounds(shard)
-            out[place, : b - a] = values[a + orders[place, : b - a]]
-        return out.reshape(-1, plan.columns)
-
-    whole_offsets = np.zeros(shards.n, np.float32)
-    whole_offsets[start:stop] = offsets
-    columns = Columns(
-        orders.ravel(),
-        right.reshape(-1, *right.shape[2:]),
-        by_column(whole_offsets, -np.inf),
-        by_column(codes, -1),
-    )
-    return jax.tree.map(lambda part: place_shards(part, mesh), Database(left, columns)), Bounds(
-        start, shifts, errors
-    )
+    width = operand_width(rows.d, precision)  # columns of zeros add no error
+    errors, keys = _errors(facts, offsets, mean, precision=precision, width=width, unit=unit)
+    return Bounds(start, shifts, errors, keys)
 
 
 class _Facts(NamedTuple):
@@ -156,14 +182,14 @@ class _Facts(NamedTuple):
     low: Float64[np.ndarray, " n"]
 
 
-def _errors(facts: _Facts, offsets, mean, *, precision: str, width: int):
-    """Bound on the error of proposed values, for every pair of a row.
+def _errors(facts: _Facts, offsets, mean, *, precision: str, width: int, unit: float):
+    """Bounds on the errors of proposed values and of ordering values, for every pair of a row.
 
     With a_i + r_i = c_i the operand and what its rounding left out,
     |c_i·c_j − a_i·a_j| ≤ ‖r_i‖‖c_j‖ + ‖a_i‖‖r_j‖; r is measured, not estimated. To it come the
     standard bound of a length-w sum of products in any order, w·u·‖a‖‖b‖, the rounding of t and of
     the last addition, the column number packed into the value, the product l·l left out, underflow,
-    and the rounding of ordering values and shifts in float64.
+    and the rounding of ordering values and shifts in float64, of the given unit.
     """
     norms, lengths = np.sqrt(facts.squares), np.sqrt(facts.lengths) + np.sqrt(mean @ mean)
     sizes = norms + facts.lost  # at least the length of the operand
@@ -172,8 +198,8 @@ def _errors(facts: _Facts, offsets, mean, *, precision: str, width: int):
     dropped = facts.lost * norm + sizes * lost + facts.low * low
     rounding = _UNIT[precision] * (width + 4) + BLOCKS[0] * 2.0**-23
     rounding = rounding * (sizes * size + offset)
-    in_float64 = _UNIT_FLOAT64 * (width + 4) * np.square(lengths + length)
-    return dropped + rounding + in_float64 + width * _UNDERFLOW
+    in_float64 = 4 * unit * (width + 4) * np.square(lengths + length) + width * _UNDERFLOW
+    return dropped + rounding + in_float64, in_float64
 
 
 def _squares(x):

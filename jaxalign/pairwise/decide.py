@@ -1,4 +1,4 @@
-"""Ordering values of pairs of rows that different devices hold, inside `jax.shard_map`.
+"""Ordering values of pairs of rows that devices of one column hold, inside `jax.shard_map`.
 
 In the ring, the pairs of a device are sorted by the shard of their second row, once, so that each
 visiting block meets its own pairs alone: the work is one gather a pair, whatever the number of
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Float64, Int32
 
 from jaxalign.pairwise import ordering
-from jaxalign.parallel.mesh import AXES
+from jaxalign.parallel.mesh import ROWS
 from jaxalign.parallel.ring import varying, visit_shards
 
 GATHER_ROWS = 32  # rows whose partners are gathered at once; tiles are multiples of it
@@ -33,19 +33,19 @@ def pair_values(
     """Larger is nearer: inner products, or minus squared distances. Under `jax.enable_x64(True)`.
 
     Args:
-      own: rows of this device's shard, of padded width.
+      own: rows of this device's shard, of padded width; shards are numbered along the column.
       queries: numbers of rows within the shard.
       ids: numbers of rows among all; row i is the (i % s)-th of shard i // s.
       valid: pairs wanted; the others get −inf.
       count: tiles wanted.
       euclidean: distances instead of inner products.
-      gather: hold all rows on every device.
+      gather: hold all rows of the column on every device.
       order: of the ring, see `visit_shards`.
     """
-    if jax.lax.axis_size(AXES) == 1:
+    if jax.lax.axis_size(ROWS) == 1:
         values = _directly(own, own, queries, ids, count, euclidean=euclidean)
     elif gather:
-        rows = jax.lax.all_gather(own, AXES, tiled=True)
+        rows = jax.lax.all_gather(own, ROWS, tiled=True)
         values = _directly(own, rows, queries, ids, count, euclidean=euclidean)
     else:
         tiles = jnp.arange(ids.shape[0], dtype=jnp.int32) < count
@@ -75,7 +75,7 @@ def _directly(own, rows, queries, ids, count, *, euclidean: bool):
 
 
 def _in_ring(own, queries, ids, valid, *, euclidean: bool, order: tuple[int, ...] | None):
-    size, shards, c = own.shape[0], jax.lax.axis_size(AXES), ids.shape[-1]
+    size, shards, c = own.shape[0], jax.lax.axis_size(ROWS), ids.shape[-1]
     flat, mine = ids.reshape(-1), queries.reshape(-1)
     with jax.named_scope("sort_pairs"):
         owner = jnp.where(valid.reshape(-1), flat // size, jnp.int32(shards))
@@ -104,7 +104,7 @@ def _in_ring(own, queries, ids, valid, *, euclidean: bool, order: tuple[int, ...
         return jax.lax.fori_loop(jnp.int32(0), chunks, some, keys)
 
     start = jnp.full(len(flat) + _PAIRS, -jnp.inf, jnp.float64)
-    keys = visit_shards(step, start, own, order=order)
+    keys = visit_shards(step, start, own, order=order, axes=ROWS)
     values = varying(jnp.zeros(len(flat), jnp.float64))
     return (
         values.at[pairs[: len(flat)]].set(keys[: len(flat)], unique_indices=True).reshape(ids.shape)

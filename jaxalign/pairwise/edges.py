@@ -8,6 +8,7 @@ embeddings (mean cosine .998: K ≈ 1, K̄ ≈ 10⁻³).
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,9 +21,9 @@ from jaxalign.pairwise.decide import GATHER_ROWS, pair_values
 from jaxalign.pairwise.ordering import padded_width
 from jaxalign.pairwise.row_blocks import RowBlocks, column_means, of_rows, row_blocks
 from jaxalign.pairwise.search_plan import gathers
-from jaxalign.parallel.mesh import SPLIT, choose_mesh
+from jaxalign.parallel.columns import Column, make_columns, own_columns, place_columns
+from jaxalign.parallel.mesh import ROWS, SPLIT, choose_mesh
 from jaxalign.parallel.multihost import gather_rows
-from jaxalign.parallel.padding import Shards, own_rows, place_rows, row_shards
 from jaxalign.parallel.ring import shard_index
 
 
@@ -77,34 +78,60 @@ def graph_statistics(
     """
     rows = row_blocks(rows)
     mesh = choose_mesh(mesh, rows.n)
-    mean = column_means(rows)
-    means = of_rows(rows, lambda block: np.einsum("id,d->i", block.astype(np.float64), mean))
-    shards = row_shards(rows.n, mesh, multiple=GATHER_ROWS)
-    inner = _edge_products(rows, ids, shards, mesh, gather=gather)
-    start, stop = shards.of_process(mesh)
-    # Exact products and float64 sums: of K̄, at 10⁻⁶ of K, ten digits are left.
-    centered = (inner - means[start:stop, None]).astype(np.float32)
-    return GraphStatistics(ids, _reverse_positions(ids), gather_rows(centered), scores, means)
+    (graph,) = graph_statistics_of_models([rows], [ids], [scores], mesh=mesh, gather=gather)
+    return graph
+
+
+def graph_statistics_of_models(
+    models: Sequence[RowBlocks],
+    ids: Sequence[Int32[np.ndarray, "n k"]],
+    scores: Sequence[Float32[np.ndarray, "n k"]],
+    *,
+    mesh: Mesh,
+    gather: bool | None = None,
+) -> list[GraphStatistics]:
+    """`graph_statistics` of several models at once, one on each column of the mesh."""
+    columns = make_columns(mesh, [rows.n for rows in models], multiple=GATHER_ROWS)
+    inner = _edge_products(models, ids, columns, gather=gather)
+    graphs = []
+    for rows, column, products, lists, values in zip(
+        models, columns, inner, ids, scores, strict=True
+    ):
+        mean = column_means(rows)
+        means = of_rows(
+            rows, lambda block, mean=mean: np.einsum("id,d->i", block.astype(np.float64), mean)
+        )
+        start, stop = column.own
+        # Exact products and float64 sums: of K̄, at 10⁻⁶ of K, ten digits are left.
+        centered = gather_rows((products - means[start:stop, None]).astype(np.float32))
+        graphs.append(GraphStatistics(lists, _reverse_positions(lists), centered, values, means))
+    return graphs
 
 
 def _edge_products(
-    rows: RowBlocks, ids, shards: Shards, mesh: Mesh, *, gather
-) -> Float64[np.ndarray, "rows k"]:
+    models: Sequence[RowBlocks], ids, columns: Sequence[Column], *, gather
+) -> list[Float64[np.ndarray, "rows k"]]:
     """K on the edges of the rows of this process."""
+    mesh, shards = columns[0].mesh, columns[0].shards
+    d = max(rows.d for rows in models)
     if gather is None:
-        gather = gathers(shards.padded, rows.d, mesh)
-    missing = padded_width(rows.d) - rows.d
-    values = place_rows(lambda a, b: np.pad(rows.read(a, b), ((0, 0), (0, missing))), shards, mesh)
-    placed = place_rows(lambda a, b: ids[a:b], shards, mesh)
+        gather = gathers(shards.padded, d, mesh)
+
+    def padded(rows: RowBlocks):
+        missing = padded_width(d) - rows.d
+        return lambda a, b: np.pad(rows.read(a, b), ((0, 0), (0, missing)))
+
+    values = place_columns([padded(rows) for rows in models], columns)
+    placed = place_columns([lambda a, b, part=part: part[a:b] for part in ids], columns)
     with jax.enable_x64(True):
-        inner = own_rows(_edge_program(mesh, shards.n, gather=gather)(values, placed), shards)
-    return inner
+        found = _edge_program(mesh, shards.n, gather=gather)(values, placed)
+        return own_columns(found, columns)
 
 
 @functools.lru_cache
 def _edge_program(mesh: Mesh, n: int, *, gather: bool):
     def local(rows, ids):
-        first = shard_index() * len(ids)
+        first = shard_index(ROWS) * len(ids)
         own = jnp.arange(len(ids), dtype=jnp.int32)
         tiles = len(ids) // GATHER_ROWS
         valid = jnp.broadcast_to((first + own < n)[:, None], ids.shape)

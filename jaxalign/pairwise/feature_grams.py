@@ -20,8 +20,9 @@ from jaxtyping import Array, Float64
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.centered_rows import CenteredModel, check_lengths, survey
 from jaxalign.pairwise.centering import GramTerms, clear_noise
-from jaxalign.pairwise.kernels import UNIT
+from jaxalign.pairwise.precision import float64_unit
 from jaxalign.parallel.blocks import over_blocks, own_blocks
+from jaxalign.parallel.mesh import default_mesh
 from jaxalign.parallel.multihost import exchange
 from jaxalign.progress import Progress
 
@@ -153,9 +154,10 @@ def _terms(
     debiased = np.full_like(z, np.nan)
     if n >= 4:
         debiased = z - n / (n - 2) * cross + outer / ((n - 1) * (n - 2))
+    unit = float64_unit(default_mesh(1))
     for row, model in enumerate(chosen):
         for term in (biased, debiased, pairs):
-            clear_noise(term, row, model, _ROWS * UNIT["float64"] * z[row, model])
+            clear_noise(term, row, model, _ROWS * unit * z[row, model])
     exponents = 2 * np.array([c.exponent for c in centered])
     scale = exponents[list(chosen)][:, None] + exponents[None, :]
     biased, debiased, pairs = (np.ldexp(term, scale) for term in (biased, debiased, pairs))

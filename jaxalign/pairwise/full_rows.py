@@ -25,9 +25,10 @@ from jaxtyping import Array, Bool, Float32, Float64, Int32, Int64
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise import ordering
-from jaxalign.pairwise.row_products import RowProducts, column_mask, row_products
+from jaxalign.pairwise.precision import float64_unit, is_ieee
+from jaxalign.pairwise.row_products import RowProducts, row_products
 from jaxalign.pairwise.row_tiles import RowTile, row_tiles
-from jaxalign.pairwise.row_values import MANTISSA_BITS, RowValues, index_bits, row_values
+from jaxalign.pairwise.row_values import RowValues, row_values
 from jaxalign.parallel.padding import row_shards
 
 _FEW, _MANY = 32, 1024  # pairs decided at once: two shapes, two compilations
@@ -53,7 +54,7 @@ class FullRows:
     @property
     def low(self) -> np.int64:
         """Mask of the bits of a key that hold the column."""
-        return column_mask(self.n)
+        return self.values.keys.low
 
     @property
     def codes(self) -> Int32[np.ndarray, " n"]:
@@ -66,7 +67,7 @@ class FullRows:
 
     def leading(self, keys: Int64[np.ndarray, "*c"]) -> Float64[np.ndarray, "*c"]:
         """Values v of the given keys, to their leading bits."""
-        return (keys & ~self.low).view(np.float64)
+        return self.values.keys.leading(keys)
 
     def unclear(
         self, row: int, keys: Int64[np.ndarray, " c"], *, margins: float = 1.0
@@ -109,7 +110,7 @@ class FullRows:
     @property
     def relative_margin(self) -> np.float64:
         """Slope of the error bound of `leading`: that of v, and the bits cut off."""
-        return np.float64(self.values.slope + 2.0 ** (index_bits(self.n) - MANTISSA_BITS))
+        return np.float64(self.values.slope + self.values.keys.slope)
 
     def order(self, row: int, keys: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " others"]:
         """All other rows, nearest first: by ordering value, then row number.
@@ -139,6 +140,9 @@ class FullRows:
           runs: ascending; columns of one run are to be put in order among themselves.
         """
         mine, others = self.values.take(np.array([row])), self.values.take(columns)
+        if not is_ieee(self.products.mesh):
+            found = self._on_host(mine, others)
+            return columns[np.lexsort((columns, found, runs))]
         size = _FEW if len(columns) <= _FEW else _MANY
         others = np.pad(others, ((0, -len(others) % size), (0, 0)))
         with jax.enable_x64(True):
@@ -152,6 +156,12 @@ class FullRows:
             ]
             found = np.concatenate(found)[: len(columns)]
         return columns[np.lexsort((columns, found, runs))]
+
+    def _on_host(self, mine, others) -> Float64[np.ndarray, " c"]:
+        pairs = np.zeros(len(others), np.int64), np.arange(len(others))
+        if self.values.euclidean:
+            return ordering.host_squared_distances(mine, others, *pairs)
+        return -ordering.host_inner_products(mine, others, *pairs)
 
 
 def full_rows(
@@ -185,7 +195,7 @@ def full_rows(
     if gather is None:
         gather = mesh.size == 1 or own + 8 * d * n * devices <= spare
     keep = shards.of_process(mesh) if resident else None
-    values = row_values(model, euclidean=euclidean, keep=keep)
+    values = row_values(model, euclidean=euclidean, unit=float64_unit(mesh), keep=keep)
     codes = np.arange(n, dtype=np.int32) if codes is None else codes.astype(np.int32)
     products = row_products(values, codes, mesh, shards, gather=gather, resident=resident)
     return FullRows(values, products)

@@ -20,6 +20,7 @@ from jaxalign.pairwise.centering import GramTerms
 from jaxalign.pairwise.feature_grams import linear_feature_terms
 from jaxalign.pairwise.gram_sweep import GramSweep
 from jaxalign.pairwise.kernels import check_kernels
+from jaxalign.pairwise.precision import is_ieee
 from jaxalign.parallel.mesh import choose_mesh
 from jaxalign.progress import Progress
 
@@ -56,7 +57,7 @@ def gram_terms(
       bandwidth: σ in units of the median distance of a seeded sample of 2,000 rows.
       seed: of that sample, which also supplies estimates of row means.
       precision: `"float64"` or `"float32"` of the entries; None means float64 up to 2,048
-        structures. Sums are taken in float64 either way.
+        structures, where that is IEEE. Sums are taken in float64 either way.
       route: `"tiles"` or `"features"` (cross-covariances, float64) for the linear kernel; None
         takes the one with fewer operations.
       tile_size: rows and columns of a tile; never changes more than the rounding.
@@ -90,15 +91,16 @@ def gram_terms(
     tiled = tuple(k for k in kernels if k != "linear" or route == "tiles")
     terms: dict[str, GramTerms] = {}
     if tiled:
+        mesh = choose_mesh(mesh, n)
         sweep = GramSweep(
             models,
             tiled,
             chosen,
-            mesh=choose_mesh(mesh, n),
+            mesh=mesh,
             gather=gather,
             bandwidth=float(bandwidth),
             seed=seed,
-            dtype=precision or ("float64" if n <= _FLOAT64_ROWS else "float32"),
+            dtype=precision or _entries(n, mesh),
             tile_size=tile_size,
             budget=budget,
         )
@@ -117,6 +119,11 @@ def gram_terms(
 
 
 _FLOAT64_ROWS = 2048  # up to here float64 tiles cost little
+
+
+def _entries(n: int, mesh: Mesh) -> str:
+    # Bounds of float64 entries are those of IEEE.
+    return "float64" if n <= _FLOAT64_ROWS and is_ieee(mesh) else "float32"
 
 
 def linear_route(n: int, widths: Sequence[int]) -> str:

@@ -18,8 +18,10 @@ from jaxtyping import Bool, Float32
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.duplicates import distinct_rows
 from jaxalign.pairwise.joint_tiles import QUERIES, JointSweep, SurveyedModel
-from jaxalign.pairwise.neighbors import check_tile_size, neighbors
+from jaxalign.pairwise.neighbors import neighbors
+from jaxalign.pairwise.precision import float64_unit
 from jaxalign.pairwise.row_blocks import row_blocks
+from jaxalign.pairwise.search_arguments import check_tile_size
 from jaxalign.parallel.blocks import over_blocks
 from jaxalign.parallel.mesh import choose_mesh, local_mesh
 from jaxalign.parallel.multihost import exchange, my_share
@@ -27,10 +29,9 @@ from jaxalign.progress import Progress
 
 _SURVEYED = 2048  # rows read at once for means and squares
 _TILE = 1024  # query rows whose products are taken at once, where the caller names none
-# Rounding of a length-w product in float64 is below w·u·‖x‖‖y‖; distances within 2¹⁷ times that of
+# Rounding of a length-w product in float64 is below w·u·‖x‖‖y‖; distances within 2¹⁸ times that of
 # 0 are searched again. What remains has relative errors below 1e-5, typically 1e-7.
-_ROUNDING = 2.0**-52
-_CERTAIN = 2.0**17
+_CERTAIN = 2.0**18
 # Squares outside this range may have lost digits, or overflown, in float32.
 _LEAST, _MOST = 1e-30, 1e30
 
@@ -93,7 +94,7 @@ def joint_nearest(
     squares = np.concatenate(exchange(np.concatenate(found, axis=1)), axis=1)
     distances = np.sqrt(squares)
     for number, (a, b) in enumerate(pairs):
-        if _uncertain(known[a], known[b], squares[number]).any():
+        if _uncertain(known[a], known[b], squares[number], float64_unit(mesh)).any():
             both = np.concatenate([models[a].load(), models[b].load()], axis=1)
             distances[number] = neighbors(both, k=2, similarity="euclidean").scores
     return distances
@@ -111,12 +112,12 @@ def _survey(model: ModelRows) -> SurveyedModel:
 
 
 def _uncertain(
-    a: SurveyedModel, b: SurveyedModel, squares: Float32[np.ndarray, "n 2"]
+    a: SurveyedModel, b: SurveyedModel, squares: Float32[np.ndarray, "n 2"], unit: float
 ) -> Bool[np.ndarray, " n"]:
     """Rows whose distances may be rounding; exact zeros are not, they come from equal codes."""
     width = a.rows.d + b.rows.d
     sizes = a.squares + b.squares
-    bound = _CERTAIN * _ROUNDING * (width + 4) * (sizes + sizes.max())
+    bound = _CERTAIN * unit * (width + 4) * (sizes + sizes.max())
     nearest, second = squares.T
     lost = (nearest < np.maximum(bound, _LEAST)) | ~(second < _MOST)
     return lost & (nearest != 0)

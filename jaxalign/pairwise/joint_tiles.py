@@ -59,7 +59,8 @@ class JointSweep:
         queries = [self._block(m, start, tile * size, split(self._mesh)) for m in self._models]
         chunks = range(0, tile, QUERIES)
         empty = np.full((len(self._pairs[0]), QUERIES * size), np.inf, np.float32)
-        best = [(jax.device_put(empty, self._columnwise),) * 2 for _ in chunks]
+        # Each of its own: they are given up to the calls that replace them.
+        best = [tuple(jax.device_put(empty, self._columnwise) for _ in "ab") for _ in chunks]
         for begin in range(0, n, tile):
             columns = [self._block(m, begin, tile, whole(self._mesh)) for m in self._models]
             for first in range(0, min(tile, n - begin), _COLUMNS):
@@ -101,13 +102,15 @@ def _programs(mesh: Mesh) -> tuple[Callable, Callable, Callable]:
     every = PartitionSpec(None, None, AXES)
     sums = (_COLUMNWISE, _COLUMNWISE, every, WHOLE, WHOLE, WHOLE)
     parts = (
-        (_squared_distances, tile, _COLUMNWISE),
-        (lambda tiles: jnp.stack(tiles), (_COLUMNWISE,), every),
-        (_update, sums, (_COLUMNWISE, _COLUMNWISE)),
+        (_squared_distances, tile, _COLUMNWISE, ()),
+        (lambda tiles: jnp.stack(tiles), (_COLUMNWISE,), every, ()),
+        (_update, sums, (_COLUMNWISE, _COLUMNWISE), (0, 1)),
     )
     return tuple(
-        jax.jit(jax.shard_map(part, mesh=mesh, in_specs=given, out_specs=out))
-        for part, given, out in parts
+        jax.jit(
+            jax.shard_map(part, mesh=mesh, in_specs=given, out_specs=out), donate_argnums=replaced
+        )
+        for part, given, out, replaced in parts
     )
 
 

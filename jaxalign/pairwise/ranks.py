@@ -18,9 +18,9 @@ from jaxtyping import Float64, Int32
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.full_rows import devices_a_process, full_rows
-from jaxalign.pairwise.neighbors import check_tile_size
 from jaxalign.pairwise.row_ranks import device_ranks, host_ranks
 from jaxalign.pairwise.row_tiles import RowTile
+from jaxalign.pairwise.search_arguments import check_tile_size
 from jaxalign.parallel.mesh import choose_mesh
 from jaxalign.parallel.multihost import exchange, gather_rows
 from jaxalign.parallel.padding import row_shards

@@ -17,7 +17,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float64, Int32, Int64, Shaped
 
-from jaxalign.pairwise.row_values import RowValues, index_bits
+from jaxalign.pairwise.row_keys import KeyFormat
+from jaxalign.pairwise.row_values import RowValues
 from jaxalign.parallel.mesh import AXES, SPLIT, WHOLE, split
 from jaxalign.parallel.padding import Shards, place_whole
 from jaxalign.parallel.ring import visit_shards
@@ -77,7 +78,7 @@ class RowProducts:
         )
         program = _products(self.mesh, self.gather)
         products = [program(mine, block) for block in self._columns()]
-        return _pack(self.mesh)(products, base, own, *self.constants)
+        return _pack(self.mesh, values.keys)(products, base, own, *self.constants)
 
     def _centered(self, start: int, stop: int) -> Float64[np.ndarray, "rows d"]:
         return self.values.read(start, stop) - self.values.center
@@ -125,11 +126,6 @@ def row_products(
     if not resident:
         return found
     return dataclasses.replace(found, kept=found._place_columns(0, shards.size))
-
-
-def column_mask(n: int) -> np.int64:
-    """The bits of a key that hold the column."""
-    return np.int64((1 << index_bits(n)) - 1)
 
 
 def _place(
@@ -189,7 +185,7 @@ def _products(mesh: Mesh, gather: bool) -> Callable:
 
 
 @functools.lru_cache
-def _pack(mesh: Mesh) -> Callable:
+def _pack(mesh: Mesh, keys: KeyFormat) -> Callable:
     """Keys of rows from their products with all columns, block by block of every shard."""
 
     def local(products, base, own, column, codes, duplicates):
@@ -200,9 +196,9 @@ def _pack(mesh: Mesh) -> Callable:
         product = product.reshape(len(base), -1)[:, :n]
         v = jnp.maximum((base[:, None] + column[None, :]) - 2.0 * product, 0.0)
         v = v if duplicates is None else v[:, duplicates]
-        bits = jax.lax.bitcast_convert_type(v, jnp.int64)
-        bits = jnp.where(own[:, None] == codes[None, :], jnp.iinfo(jnp.int64).max, bits)
-        return (bits & ~column_mask(n)) | jnp.arange(n, dtype=jnp.int64)[None, :]
+        excluded = jnp.int64(jnp.iinfo(jnp.int64).max) & ~keys.low
+        bits = jnp.where(own[:, None] == codes[None, :], excluded, keys.pack(v))
+        return bits | jnp.arange(n, dtype=jnp.int64)[None, :]
 
     def scoped(*parts):
         with jax.named_scope("row keys"):

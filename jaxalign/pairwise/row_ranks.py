@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxalign.pairwise.full_rows import FullRows
-from jaxalign.pairwise.row_products import column_mask
+from jaxalign.pairwise.row_keys import KeyFormat
 from jaxalign.pairwise.row_tiles import RowTile
 
 _SORTED_ROWS = 16  # rows that a thread sorts at once: they stay in its cache
@@ -90,7 +91,7 @@ def _begin(full: FullRows, tile: RowTile, ids) -> tuple[Int32[Array, "a t k"], B
     keys = jnp.asarray(tile.keys)
     margin = full.values.intercept[tile.first : tile.first + len(keys)], full.relative_margin
     placed = jax.device_put((ids, full.values.classes, *margin), next(iter(keys.devices())))
-    return _device_ranks(keys, *placed)
+    return _device_ranks(keys, *placed, form=full.values.keys)
 
 
 def _settle(full: FullRows, tile: RowTile, ids, ranks, unclear) -> Int32[np.ndarray, "a t k"]:
@@ -100,18 +101,19 @@ def _settle(full: FullRows, tile: RowTile, ids, ranks, unclear) -> Int32[np.ndar
     return ranks
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="form")
 def _device_ranks(
     keys: Int64[Array, "t n"],
     ids: Int32[Array, "a t k"],
     classes: Int64[Array, " n"],
     intercept: Float64[Array, " t"],
     slope: Float64[Array, ""],
+    *,
+    form: KeyFormat,
 ) -> tuple[Int32[Array, "a t k"], Bool[Array, " t"]]:
     t, n = keys.shape
     keys = jnp.sort(keys, axis=1)[:, :-1]
-    low = column_mask(n)
-    columns, leading = keys & low, jax.lax.bitcast_convert_type(keys & ~low, jnp.float64)
+    columns, leading = keys & form.low, form.leading(keys)
     near = jnp.diff(leading, axis=1) <= leading[:, 1:] * slope + intercept[:, None]
     classes = classes[columns]
     unclear = (near & (classes[:, 1:] != classes[:, :-1])).any(axis=1)

@@ -8,7 +8,8 @@ A float64 product of centered rows compares some rows with all,
 
 Two values of a row that differ by more than intercept_i + slope · (the larger) are certainly in the
 order of their ordering values (`pairwise/ordering.py`). The constants bound three roundings: of c,
-of the products (d·u·Σ|c_i c_j| in any order of summation) and of the ordering value itself.
+of the products (d·u·Σ|c_i c_j| in any order of summation) and of the ordering value itself. u is
+the unit roundoff of the devices that multiply, see `pairwise/precision.py`.
 
 Sums over all rows are sums over fixed blocks, added in their order: they have the same bits for any
 number of processes, each of which computes some of the blocks.
@@ -25,14 +26,13 @@ from jaxtyping import Float32, Float64, Int64
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise import ordering
 from jaxalign.pairwise.duplicates import distinct_rows
+from jaxalign.pairwise.precision import IEEE_UNIT
 from jaxalign.pairwise.row_blocks import RowBlocks
+from jaxalign.pairwise.row_keys import MANTISSA_BITS, KeyFormat, fixed_point, index_bits
 from jaxalign.parallel.blocks import over_blocks
 
-# Twice the unit roundoff of float64: room for the second-order terms of the bounds.
-_UNIT = 2.0**-52
 _BLOCK = 2048  # rows read at once
 _CENTER_ROWS = 512  # rows whose column medians are the center of Euclidean comparisons
-MANTISSA_BITS = 52
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +50,7 @@ class RowValues:
       intercept: of the error bound, per query row.
       slope: of the error bound.
       exact: v is free of rounding, and its bits below the leading `53 − index_bits(n)` are zero.
+      keys: how v is packed into integers.
       rows: scaled rows of this process, if they are kept.
       first: number of the first of these.
     """
@@ -64,6 +65,7 @@ class RowValues:
     intercept: Float64[np.ndarray, " n"]
     slope: float
     exact: bool
+    keys: KeyFormat
     rows: Float32[np.ndarray, "own d"] | None
     first: int
 
@@ -89,19 +91,19 @@ class RowValues:
         return np.ldexp(rows, -self.exponent) if self.exponent else rows
 
 
-def index_bits(n: int) -> int:
-    """Bits that hold the row numbers 0 … n − 1."""
-    return max((n - 1).bit_length(), 1)
-
-
 def row_values(
-    model: ModelRows, *, euclidean: bool, keep: tuple[int, int] | None = None
+    model: ModelRows,
+    *,
+    euclidean: bool,
+    unit: float = IEEE_UNIT,
+    keep: tuple[int, int] | None = None,
 ) -> RowValues:
     """Reads a model (three times, in blocks, unless it is kept) and prepares it.
 
     Args:
       model: rows of the model.
       euclidean: squared distances, else inner products.
+      unit: roundoff of float64 on the devices.
       keep: rows `first:last` to hold in memory, those that this process compares; None for none.
 
     Note:
@@ -119,6 +121,7 @@ def row_values(
         intercept=np.zeros(n),
         slope=0.0,
         exact=False,
+        keys=KeyFormat(index_bits(n)),
         rows=None if keep is None else _load(model, *keep),
         first=0 if keep is None else keep[0],
     )
@@ -138,7 +141,16 @@ def row_values(
         classes=equal.first[equal.value],
         rows=np.ldexp(rows, -exponent) if rows is not None and exponent else rows,
     )
-    return _euclidean(prepared) if euclidean else _inner(prepared)
+    values = _euclidean(prepared, unit) if euclidean else _inner(prepared, unit)
+    return values if unit == IEEE_UNIT else _fixed_point(values)
+
+
+def _fixed_point(values: RowValues) -> RowValues:
+    """What pairs of float32 numbers allow: no exact values, and keys in fixed point."""
+    largest = 2.0 * (values.base.max() + np.abs(values.column).max())
+    keys = fixed_point(values.n, float(largest))
+    intercept = values.intercept + 2 * keys.step
+    return dataclasses.replace(values, keys=keys, intercept=intercept, exact=False)
 
 
 def _load(model: ModelRows, first: int, last: int) -> Float32[np.ndarray, "own d"]:
@@ -149,7 +161,7 @@ def _load(model: ModelRows, first: int, last: int) -> Float32[np.ndarray, "own d
     return rows
 
 
-def _euclidean(values: RowValues) -> RowValues:
+def _euclidean(values: RowValues, unit: float) -> RowValues:
     """Center, squares and bound of squared distances.
 
     The center is a value of each column (a median): outliers do not move it, and rows that lie on a
@@ -169,8 +181,9 @@ def _euclidean(values: RowValues) -> RowValues:
         return np.square(block - center).sum(axis=1), on_grid
 
     squares, exact = over_blocks(n, measure, size=_BLOCK)
-    # |error| ≤ u (2d + 96)(‖c_i‖ + ‖c_j‖)² and (‖c_i‖ + ‖c_j‖)² ≤ 6‖c_i‖² + 4 v; three of them.
-    unit = 3 * _UNIT * (2 * d + 96)
+    # |error| ≤ u (2d + 96)(‖c_i‖ + ‖c_j‖)² and (‖c_i‖ + ‖c_j‖)² ≤ 6‖c_i‖² + 4 v; three of them,
+    # twice: room for the second-order terms.
+    unit = 6 * unit * (2 * d + 96)
     return dataclasses.replace(
         values,
         center=center,
@@ -182,7 +195,7 @@ def _euclidean(values: RowValues) -> RowValues:
     )
 
 
-def _inner(values: RowValues) -> RowValues:
+def _inner(values: RowValues, unit: float) -> RowValues:
     """Column terms and bound of inner products, centered by the mean."""
 
     def measure(start, stop):
@@ -190,11 +203,11 @@ def _inner(values: RowValues) -> RowValues:
         return np.sqrt(np.square(centered).sum(axis=1)), centered @ values.center
 
     norms, shifts = over_blocks(values.n, measure, size=_BLOCK)
-    # |error| ≤ u (5d + 64) ρ_i max_j ρ_j with ρ = ‖c‖ + ‖center‖; three of them.
+    # |error| ≤ u (5d + 64) ρ_i max_j ρ_j with ρ = ‖c‖ + ‖center‖; three of them, twice.
     reach = norms + np.sqrt(np.square(values.center).sum())
     return dataclasses.replace(
         values,
         base=2.0 * (norms * norms.max() * (1 + 2.0**-20) + np.abs(shifts).max()),
         column=-2.0 * shifts,
-        intercept=3 * _UNIT * (5 * values.model.d + 64) * reach * reach.max(),
+        intercept=6 * unit * (5 * values.model.d + 64) * reach * reach.max(),
     )

@@ -1,8 +1,9 @@
 """Exact search of tiles of query rows on the devices: propose, then compute ordering values.
 
-Every device holds one shard of the rows: as queries, as columns of the products, and as the float32
-rows that decide. Shards travel round the devices, or are gathered on all of them
-(`parallel.ring.visit_shards`), twice: the columns, to propose; then the rows, to decide.
+Every device holds one shard of the rows of one model, that of its column of the mesh: as queries,
+as columns of the products, and as the float32 rows that decide. Shards travel round the devices of
+the column, or are gathered on all of them (`parallel.ring.visit_shards`), twice: the columns of the
+products, to propose; then the rows, to decide. Columns of the mesh exchange nothing.
 `sweep.py` drives the program and sorts on the host: XLA sorts float64 rows on CPU 50 times slower
 than NumPy does.
 """
@@ -24,9 +25,9 @@ from jaxalign.pairwise.decide import pair_values
 from jaxalign.pairwise.ordering import padded_width
 from jaxalign.pairwise.proposals import Columns, merge, nothing, propose, settle
 from jaxalign.pairwise.search_plan import SearchPlan, operand_type, operand_width
-from jaxalign.parallel.mesh import SPLIT, split
+from jaxalign.parallel.columns import column_order
+from jaxalign.parallel.mesh import ROWS, SPLIT, split
 from jaxalign.parallel.ring import varying, visit_shards
-from jaxalign.parallel.torus import ring_order
 
 
 class Candidates(NamedTuple):
@@ -67,14 +68,14 @@ def sharded_search(
             search_program(mesh, plan, euclidean=False).lower(*search_shapes(mesh, d, plan))
 
     Args:
-      mesh: devices.
+      mesh: devices; a model on each of its columns.
       candidates: columns proposed to each query.
       steps: selections that cover a shard.
       block: columns of which the best few are kept.
       euclidean: distances instead of inner products.
-      gather: hold all shards on every device instead of passing them round.
+      gather: hold all shards of a column on its devices instead of passing them round.
     """
-    many, order = mesh.size > 1, ring_order(mesh)
+    many, order = mesh.devices.shape[0] > 1, column_order(mesh)
 
     def local(queries, codes, count, rows, database):
         count = count[0]
@@ -99,7 +100,9 @@ def sharded_search(
 
         with jax.named_scope("propose"):
             start = nothing(queries.shape, candidates)
-            visited = visit_shards(visit, start, database.columns, gather=gather, order=order)
+            visited = visit_shards(
+                visit, start, database.columns, gather=gather, order=order, axes=ROWS
+            )
             best = settle(visited)
         with jax.named_scope("decide"):
             valid = best.values > -jnp.inf

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from jaxalign.pairwise.decide import GATHER_ROWS
 from jaxalign.pairwise.proposals import BLOCKS, KEPT
-from jaxalign.parallel.padding import Shards, row_shards
+from jaxalign.parallel.padding import Shards
 
 # Columns of one matrix product: its result stays in cache until it is reduced. Shards are padded to
 # whole products, whose width is a multiple of `_STEP`.
@@ -63,18 +63,19 @@ def search_plan(
     tile: int = 256,
     gather: bool | None = None,
 ) -> SearchPlan:
-    """Sizes for a search of the k nearest of n rows.
+    """Sizes for searches of the k nearest of n rows, of one model on each column of a mesh.
 
     Args:
-      n: rows compared.
-      d: their width.
+      n: rows compared; of several models, the most.
+      d: their width; of several models, the largest.
       k: rows wanted.
       mesh: devices that do it.
       queries: most query rows on one device; None means its share of the rows.
       tile: query rows of a product, at most.
       gather: None chooses by memory.
     """
-    shards = row_shards(n, mesh)
+    devices = mesh.devices.shape[0]
+    shards = Shards(n, devices, -(-n // devices))
     size = shards.size
     # Room for the error of one bfloat16 pass: 0.06 standard deviations of isotropic products.
     spare = max(12, min(k // 2, 128))
@@ -84,21 +85,21 @@ def search_plan(
     columns = -(-size // (products * _STEP)) * _STEP
     queries = size if queries is None else max(1, queries)
     tile = -(-min(tile, queries) // GATHER_ROWS) * GATHER_ROWS
-    rows = min(_CALL_ROWS if mesh.size == 1 else _CALL_ROWS_OF_MANY, queries)
+    rows = min(_CALL_ROWS if devices == 1 else _CALL_ROWS_OF_MANY, queries)
     share = 1.0 if block == 1 else KEPT / block
     together = max(1, int(_TILE_ENTRIES / (tile * share * columns)))
     steps = -(-products // together)
     groups = -(-products // steps) * steps
     if gather is None:
-        gather = mesh.size > 1 and shards.padded * (4 + 6) * d <= _GATHERED_BYTES
+        gather = gathers(shards.padded, d, mesh)
     return SearchPlan(
         shards, candidates, block, columns, groups, steps, tile, -(-rows // tile), gather
     )
 
 
 def gathers(n: int, d: int, mesh: Mesh) -> bool:
-    """Whether n rows, as float32 numbers and as operands, are held whole by every device."""
-    return mesh.size > 1 and n * d * (4 + 6) <= _GATHERED_BYTES
+    """Whether n rows, as float32 numbers and as operands, are held whole by devices of a column."""
+    return mesh.devices.shape[0] > 1 and n * d * (4 + 6) <= _GATHERED_BYTES
 
 
 def block_size(n: int, k: int) -> int:

@@ -22,7 +22,7 @@ from jaxalign.guard import require_sound_jax
 from jaxalign.pairwise.boundaries import boundaries
 from jaxalign.pairwise.full_rows import devices_a_process, full_rows
 from jaxalign.pairwise.masked_tiles import MaskedModel, masked_sums, own_tiles
-from jaxalign.pairwise.neighbors import check_tile_size, group_codes
+from jaxalign.pairwise.search_arguments import check_tile_size, group_codes
 from jaxalign.parallel.mesh import choose_mesh
 from jaxalign.parallel.padding import row_shards
 from jaxalign.progress import Progress

@@ -1,9 +1,9 @@
 """The two-axis mesh of devices, and which of them work: the only file that names mesh axes.
 
-Structures are split over all devices of the mesh, `rows` first: shard s of the rows is held by the
-s-th device in the order of the grid [rows, models]. Devices of one process follow each other, so a
-process holds consecutive rows. Searches of several models at once put models on the second axis and
-split rows over the first alone.
+Most work is on one model, or on tiles of all: structures are then split over all devices, whatever
+the mesh (`choose_mesh` gives it one column). Devices of one process follow each other, so a process
+holds consecutive rows. Neighbor searches of several models put one model on each column and split
+its rows over the `rows` axis alone (`parallel/columns.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxalign.parallel.torus import side_by_side
+
 ROWS, MODELS = "rows", "models"
 AXES = (ROWS, MODELS)
 SPLIT = PartitionSpec(AXES)  # rows over all devices
 WHOLE = PartitionSpec()  # the same on every device
 
 # Rows a device, below which a further one costs more than it saves where nobody asked for it.
-_LEAST_ROWS = 512
+LEAST_ROWS = 512
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None, *, models: int = 1) -> Mesh:
@@ -33,7 +35,8 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, *, models: int = 1) -
       models: size of the second axis; must divide the number of devices.
 
     Returns:
-      The mesh; devices are in the order of their processes.
+      The mesh. Devices of a column lie together: they are a box of the grid of chips, or follow
+      each other in the order of their processes.
 
     Raises:
       ValueError: no devices, or `models` does not divide their number.
@@ -44,9 +47,22 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, *, models: int = 1) -
             f"a mesh needs devices in equal columns: got {len(found)} devices and "
             f"models={models}, which must divide their number"
         )
-    found.sort(key=lambda device: (device.process_index, device.id))
-    grid = np.array(found).reshape(-1, models)
+    found.sort(key=_place)
+    places = [getattr(device, "coords", None) for device in found]
+    boxes = None
+    if models > 1 and None not in places:
+        boxes = side_by_side([tuple(place) for place in places], models)
+    columns = np.arange(len(found)).reshape(models, -1) if boxes is None else np.array(boxes)
+    return grid_mesh(np.array(found)[columns.T])
+
+
+def grid_mesh(grid: np.ndarray) -> Mesh:
+    """A mesh of devices as they are laid out in a grid [rows, models]."""
     return Mesh(grid, AXES, axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def _place(device: jax.Device) -> tuple[int, int]:
+    return device.process_index, device.id
 
 
 def parse_mesh(text: str) -> Mesh:
@@ -97,42 +113,46 @@ def check_mesh(mesh: Any) -> Mesh | None:
             f"a mesh must have the axes {AXES} or ('{ROWS}',): got {mesh.axis_names}; "
             "jaxalign.parallel.mesh.make_mesh makes one"
         )
-    devices = mesh.devices.ravel().tolist()
-    present = [device.process_index for device in devices]
-    if present != sorted(present) or len(set(present)) != jax.process_count():
-        raise ValueError(
-            f"a mesh must hold devices of all {jax.process_count()} processes, in the order of "
-            f"the processes: got processes {present}"
-        )
     grid = mesh.devices.reshape(len(mesh.devices), -1)
-    return Mesh(grid, AXES, axis_types=(AxisType.Auto, AxisType.Auto))
+    present = [[device.process_index for device in column] for column in grid.T]
+    found = {index for column in present for index in column}
+    if len(found) != jax.process_count() or any(c != sorted(c) for c in present):
+        raise ValueError(
+            f"a mesh must hold devices of all {jax.process_count()} processes, in each column in "
+            f"the order of the processes: got processes {present} of its columns"
+        )
+    return grid_mesh(grid)
 
 
 def choose_mesh(mesh: Mesh | None, n: int) -> Mesh:
-    """The mesh that works on n rows.
+    """The mesh of one column that works on n rows.
 
     Args:
       mesh: checked; None means all devices of all processes; of a single process, as many as have
         enough rows to do.
       n: rows.
 
+    Returns:
+      All devices of a given mesh, rows over all of them.
+
     Raises:
       ValueError: a given mesh has more devices than there are rows.
     """
     if mesh is None:
         several = jax.process_count() > 1
-        useful = len(jax.devices()) if several else max(1, n // _LEAST_ROWS)
-        return _default_mesh(min(useful, len(jax.devices())))
+        useful = len(jax.devices()) if several else max(1, n // LEAST_ROWS)
+        return default_mesh(min(useful, len(jax.devices())))
     if mesh.size > n:
         raise ValueError(
             f"the mesh has {mesh.size} devices for {n} structures: each needs one at least; "
             f"choose a mesh of at most {n} devices, or none for the default"
         )
-    return mesh
+    return mesh if mesh.devices.shape[1] == 1 else make_mesh(mesh.devices.ravel().tolist())
 
 
 @functools.cache
-def _default_mesh(count: int) -> Mesh:
+def default_mesh(count: int) -> Mesh:
+    """The first `count` devices, rows over all of them."""
     return make_mesh(jax.devices()[:count])
 
 
@@ -153,8 +173,8 @@ def whole(mesh: Mesh) -> NamedSharding:
 
 
 def describe_mesh(mesh: Mesh) -> dict[str, Any]:
-    """Plain facts for diagnostics."""
-    devices = mesh.devices.ravel().tolist()
+    """Plain facts for diagnostics; devices in the order of their processes."""
+    devices = sorted(mesh.devices.ravel().tolist(), key=_place)
     return {
         "devices": [str(device) for device in devices],
         "mesh": dict(zip(mesh.axis_names, mesh.devices.shape, strict=True)),

@@ -39,8 +39,7 @@ class Shards:
 
     def of_process(self, mesh: Mesh) -> tuple[int, int]:
         """Rows that the devices of this process hold: they follow each other."""
-        devices = mesh.devices.ravel().tolist()
-        mine = [s for s, d in enumerate(devices) if d.process_index == jax.process_index()]
+        mine = own_shards(mesh)
         return self.bounds(mine[0])[0], self.bounds(mine[-1])[1]
 
 
@@ -87,12 +86,16 @@ def place_whole(values: Shaped[np.ndarray, "*shape"], mesh: Mesh) -> Shaped[Arra
 
 def own_rows(array: Shaped[Array, "padded ..."], shards: Shards) -> Shaped[np.ndarray, "rows ..."]:
     """The rows of an array over all devices that this process holds, without padding."""
-    parts = {}
-    for part in array.addressable_shards:
-        first = part.index[0].start or 0
-        start, stop = shards.bounds(first // shards.size)
-        parts[first] = np.asarray(part.data)[: stop - start]
-    return np.concatenate([parts[first] for first in sorted(parts)])
+    parts = own_parts(array, shards.count)
+    bounds = {shard: shards.bounds(shard) for shard in parts}
+    return np.concatenate([parts[s][: stop - start] for s, (start, stop) in bounds.items()])
+
+
+def own_parts(array: Shaped[Array, "all ..."], count: int) -> dict[int, Shaped[np.ndarray, ...]]:
+    """What devices of this process hold of an array over all `count` devices, by their numbers."""
+    size = len(array) // count
+    parts = {(p.index[0].start or 0) // size: np.asarray(p.data) for p in array.addressable_shards}
+    return {number: parts[number] for number in sorted(parts)}
 
 
 def own_shards(mesh: Mesh) -> list[int]:
@@ -103,5 +106,12 @@ def own_shards(mesh: Mesh) -> list[int]:
 
 def place_shards(values: Shaped[np.ndarray, "own ..."], mesh: Mesh) -> Shaped[Array, "all ..."]:
     """Equal shards of all devices as one array, from those of this process's devices."""
-    shape = (len(values) // len(own_shards(mesh)) * mesh.size, *values.shape[1:])
-    return jax.make_array_from_process_local_data(split(mesh), values, shape)
+    mine = own_shards(mesh)
+    size = len(values) // len(mine)
+
+    def shard(index):
+        place = mine.index((index[0].start or 0) // size) * size
+        return values[place : place + size]
+
+    shape = (size * mesh.size, *values.shape[1:])
+    return jax.make_array_from_callback(shape, split(mesh), shard)

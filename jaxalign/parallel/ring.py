@@ -63,7 +63,7 @@ def visit_shards(
 
     Args:
       step: takes the number of the step, the number of the shard, its block and the carry.
-      carry: made to vary over devices.
+      carry: made to vary over all devices.
       block: of this device.
       gather: hold all blocks at once instead of passing them on.
       count: blocks to meet, the own one first; None means all.
@@ -81,7 +81,7 @@ def visit_shards(
     size = jax.lax.axis_size(axes)
     count = size if count is None else count
     own = shard_index(axes)
-    carry = varying(carry, axes)
+    carry = varying(carry)
 
     def source(number):
         if order is None:
@@ -98,19 +98,19 @@ def visit_shards(
             present = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, shard, 0, keepdims=False), blocks
             )
-            return varying(step(number, shard, present, carry), axes)
+            return varying(step(number, shard, present, carry))
 
         return jax.lax.fori_loop(jnp.int32(0), jnp.int32(count), pick, carry)
 
     def turn(number, state):
         carry, present = state
         following = pass_on(present, 1, order=order, axes=axes)
-        return varying(step(number, source(number), present, carry), axes), following
+        return varying(step(number, source(number), present, carry)), following
 
     last = jnp.int32(count - 1)
     if count > 1:
-        carry, block = jax.lax.fori_loop(jnp.int32(0), last, turn, (carry, varying(block, axes)))
-    return varying(step(last, source(last), block, carry), axes)
+        carry, block = jax.lax.fori_loop(jnp.int32(0), last, turn, (carry, varying(block)))
+    return varying(step(last, source(last), block, carry))
 
 
 def pass_on(

@@ -8,6 +8,8 @@ is an order in which all are, and the last beside the first, on every grid with 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Sequence
 
 from jax.sharding import Mesh
@@ -64,6 +66,36 @@ def grid_ring(extents: Sequence[int]) -> list[Place] | None:
     ]
     ring += [(across[0], row) for row in reversed(range(extents[down]))]
     return [(*place[:down], row, *place[down:]) for place, row in ring]
+
+
+def side_by_side(places: Sequence[Place], count: int) -> list[list[int]] | None:
+    """Equal boxes of a grid, each of which has a ring if any cut allows it.
+
+    Args:
+      places: distinct places on the grid.
+      count: number of boxes.
+
+    Returns:
+      Numbers of the places of each box, ascending; None where the places fill no box that can be
+      cut into so many.
+    """
+    lows, highs = (tuple(map(edge, zip(*places, strict=True))) for edge in (min, max))
+    extents = [high - low + 1 for low, high in zip(lows, highs, strict=True)]
+    divisors = ([c for c in range(1, e + 1) if e % c == 0] for e in extents)
+    cuts = [cut for cut in itertools.product(*divisors) if math.prod(cut) == count]
+    if not cuts or math.prod(extents) != len(set(places)):
+        return None
+
+    def box(cut):
+        return [extent // parts for extent, parts in zip(extents, cut, strict=True)]
+
+    # Of those with a ring, the one whose chips are nearest to each other.
+    sizes = box(min(cuts, key=lambda cut: (grid_ring(box(cut)) is None, sum(box(cut)))))
+    found: dict[Place, list[int]] = {}
+    for number, place in enumerate(places):
+        at = tuple((p - low) // size for p, low, size in zip(place, lows, sizes, strict=True))
+        found.setdefault(at, []).append(number)
+    return [found[at] for at in sorted(found)]
 
 
 def _snake(extents: Sequence[int]) -> list[Place]:

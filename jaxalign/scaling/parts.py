@@ -19,7 +19,7 @@ from jaxalign.pairwise.edges import GraphStatistics
 from jaxalign.pairwise.grams import gram_terms
 from jaxalign.pairwise.graph_pairs import graph_pair_terms, stack_graphs
 from jaxalign.pairwise.kernels import check_kernels
-from jaxalign.pairwise.neighbors import neighbors_of_rows
+from jaxalign.pairwise.model_neighbors import neighbors_of_rows
 from jaxalign.pairwise.ranks import rank_sums
 from jaxalign.pairwise.row_blocks import row_blocks
 from jaxalign.profiling.synthetic import SyntheticRows, random_lists

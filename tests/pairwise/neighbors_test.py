@@ -8,11 +8,12 @@ import pytest
 import tests.oracles as oracles
 from jaxalign.pairwise import search_plan as plans
 from jaxalign.pairwise import sweep
-from jaxalign.pairwise.database import make_database
+from jaxalign.pairwise.database import Member, make_database
 from jaxalign.pairwise.neighbors import neighbors
 from jaxalign.pairwise.proposals import propose, settle
 from jaxalign.pairwise.row_blocks import column_means, row_blocks
 from jaxalign.pairwise.search_plan import search_plan
+from jaxalign.parallel.columns import make_columns
 from jaxalign.parallel.mesh import SPLIT, make_mesh
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
@@ -109,8 +110,10 @@ def test_proposed_values_stay_within_their_bound(rng, precision, euclidean):
     k, mesh = 40, make_mesh(jax.devices()[:1])
     plan = search_plan(*x.shape, k=3, mesh=mesh)
     rows = row_blocks(x)
-    database, bounds = make_database(
-        rows, codes, column_means(rows), plan, mesh, euclidean=euclidean, precision=precision
+    (column,) = make_columns(mesh, [len(x)])
+    member = Member(rows, codes, column_means(rows), column)
+    database, (bounds,) = make_database(
+        [member], plan, mesh, euclidean=euclidean, precision=precision
     )
 
     def local(left, columns):

@@ -47,7 +47,7 @@ def assert_same(one, other):
 
 
 MESHES = ["rows:4,models:2"]
-SLOW_MESHES = ["rows:2", "rows:3", "rows:4", "rows:8"]
+SLOW_MESHES = ["rows:2", "rows:3", "rows:4", "rows:8", "rows:2,models:4", "rows:1,models:3"]
 
 
 @pytest.fixture(scope="module")

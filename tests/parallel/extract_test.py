@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxalign.embeddings import extract, rows
+from jaxalign.embeddings import preparation, rows
 from jaxalign.embeddings.extract import NonFiniteEmbeddingError, embed_structures
 from jaxalign.embeddings.heads import compiled_head
 from jaxalign.embeddings.own_function import as_encoder
@@ -115,8 +115,8 @@ def test_devices_are_used_where_there_is_enough_to_do(strings, monkeypatch):
     monkeypatch.setattr(rows.NetworkRows, "__init__", spy)
     encoder = toys.toy()
     embed(encoder, strings)
-    monkeypatch.setattr(extract, "_LEAST_ROWS", 30)
-    monkeypatch.setattr(mesh_module, "_LEAST_ROWS", 10)
+    monkeypatch.setattr(preparation, "_LEAST_ROWS", 30)
+    monkeypatch.setattr(mesh_module, "LEAST_ROWS", 10)
     embed(encoder, strings)
     assert used == [1, 3]
     with pytest.raises(ValueError, match=r"8 devices for 5 structures"):

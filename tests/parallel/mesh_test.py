@@ -16,10 +16,10 @@ from jaxalign.parallel.mesh import (
 from jaxalign.parallel.padding import own_rows, place_rows, row_shards
 
 
-def test_devices_fill_rows_first():
+def test_devices_of_a_column_follow_each_other():
     mesh = make_mesh(jax.devices()[:4][::-1], models=2)
     assert mesh.axis_names == ("rows", "models")
-    assert mesh.devices.tolist() == np.array(jax.devices()[:4]).reshape(2, 2).tolist()
+    assert mesh.devices.T.tolist() == np.array(jax.devices()[:4]).reshape(2, 2).tolist()
 
 
 @pytest.mark.parametrize(("text", "shape"), [("rows:3", (3, 1)), ("models:2,rows:2", (2, 2))])

@@ -9,8 +9,9 @@ import pytest
 import tests.oracles as oracles
 from jaxalign.embeddings.sources import model_rows
 from jaxalign.metrics._pair import model_graph
-from jaxalign.pairwise import duplicates, row_blocks, sweep
-from jaxalign.pairwise.neighbors import neighbors, neighbors_of_rows
+from jaxalign.pairwise import duplicates, row_blocks, search_calls, sweep
+from jaxalign.pairwise.model_neighbors import neighbors_of_rows
+from jaxalign.pairwise.neighbors import neighbors
 from jaxalign.pairwise.search import search_program, search_shapes
 from jaxalign.pairwise.search_plan import search_plan
 from jaxalign.parallel import blocks
@@ -21,7 +22,8 @@ N, D, K = 1501, 24, 12  # no multiple of any number of devices
 
 # devices, models, gather
 MESHES = [(1, 1, False), (8, 2, False), (4, 1, True)]
-ALL = [(d, m, g) for d, m in ((2, 1), (4, 1), (8, 1), (4, 2), (8, 2)) for g in (False, True)]
+# One model takes all devices, whatever the columns; see columns_test for several.
+ALL = [(8, 4, False), *((d, 1, g) for d in (2, 4, 8) for g in (False, True))]
 
 
 def crowded(rng, n=N):
@@ -50,7 +52,7 @@ def guarded(mesh, plan, **settings):
 def on_devices(monkeypatch):
     """Searches on the devices however few the rows; only explicit transfers are allowed."""
     monkeypatch.setattr(sweep, "HOST_ROWS", 0)
-    monkeypatch.setattr(sweep, "search_program", guarded)
+    monkeypatch.setattr(search_calls, "search_program", guarded)
 
 
 def check(rng, meshes, similarity, grouped):
@@ -147,7 +149,7 @@ def test_shapes_of_the_program_are_those_of_a_search(rng, on_devices, monkeypatc
 
         return run
 
-    monkeypatch.setattr(sweep, "search_program", note)
+    monkeypatch.setattr(search_calls, "search_program", note)
     mesh = mesh_of(2, 1)
     neighbors(crowded(rng), k=K, similarity="euclidean", mesh=mesh)
     d = 24

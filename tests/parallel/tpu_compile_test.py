@@ -3,7 +3,14 @@
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+
+from jaxalign.pairwise.row_keys import fixed_point
+from jaxalign.pairwise.row_products import _pack
+from jaxalign.pairwise.row_ranks import _device_ranks
+from jaxalign.parallel.mesh import make_mesh, split, whole
 
 pytest.importorskip("libtpu", reason="the TPU compiler is not installed: pip install '.[tpu]'")
 
@@ -32,7 +39,7 @@ def permutations(row, part):
 
 def test_search_sends_blocks_while_it_multiplies(mesh):
     case = search_case(mesh, rows=ROWS, width=WIDTH, k=10, gather=False)
-    row = examine(case, TOPOLOGY, mesh)
+    row = examine(case, TOPOLOGY)
     assert row["memory_share"] < SMALL
     assert row["over_floor"] == pytest.approx(1)
     assert row["passes"] == 1  # bfloat16 proposes
@@ -46,16 +53,45 @@ def test_search_sends_blocks_while_it_multiplies(mesh):
 
 def test_gathered_search_sends_the_same_bytes_at_once(mesh):
     case = search_case(mesh, rows=ROWS, width=WIDTH, k=10, gather=True)
-    row = examine(case, TOPOLOGY, mesh)
+    row = examine(case, TOPOLOGY)
     assert row["memory_share"] < SMALL
     assert {m["kind"] for m in row["messages"]} == {"all-gather"}
     least = (CHIPS - 1) * ROWS * WIDTH * (2 + 4) / 1e9
     assert least <= row["gb_sent"] < 1.1 * least
 
 
+def test_columns_of_models_send_along_their_columns_alone(mesh):
+    grid = make_mesh(mesh.devices.ravel().tolist(), models=4)
+    settings = {"rows": ROWS, "width": WIDTH, "k": 10, "gather": False, "models": 4}
+    row = examine(search_case(grid, **settings), TOPOLOGY)
+    assert row["over_floor"] == pytest.approx(1)
+    operands, *_ = permutations(row, "propose")
+    assert operands["times"] == CHIPS // 4 - 1
+    assert operands["mb"] == pytest.approx(ROWS * WIDTH * 2 / 1e6)
+    # Chips of a column lie in a box, each beside the next: messages are not waited for.
+    assert operands["gflop_meanwhile"] == pytest.approx(2 * ROWS**2 * WIDTH / 1e9)
+
+
+def test_programs_in_pairs_of_float32_compile(mesh):
+    """Ranks and thresholds: keys in fixed point, since pairs have no bits to sort by."""
+    one, keys = make_mesh(mesh.devices.ravel().tolist()[:1]), fixed_point(512, 9.0)
+
+    def shape(*sizes, dtype=np.float64):
+        return jax.ShapeDtypeStruct(sizes, dtype, sharding=split(one) if sizes else whole(one))
+
+    columns = (shape(512), shape(512, dtype=np.int32), None)
+    lists = shape(2, 64, 5, dtype=np.int32), shape(512, dtype=np.int64)
+    with jax.enable_x64(True):
+        products = [shape(64, 512)]
+        own = shape(64), shape(64, dtype=np.int32)
+        _pack(one, keys).lower(products, *own, *columns).compile()
+        ranked = shape(64, 512, dtype=np.int64), *lists, shape(64), shape()
+        _device_ranks.lower(*ranked, form=keys).compile()
+
+
 def test_sweep_sends_blocks_while_it_multiplies(mesh):
     case = sweep_case(mesh, rows=ROWS, width=WIDTH, models=MODELS, tile=TILE)
-    row = examine(case, TOPOLOGY, mesh)
+    row = examine(case, TOPOLOGY)
     assert row["memory_share"] < SMALL
     assert row["passes"] == 6  # float32 at precision HIGHEST
     # A tile on the diagonal is computed whole, where half would do.
@@ -68,7 +104,7 @@ def test_sweep_sends_blocks_while_it_multiplies(mesh):
 
 
 def test_encoder_sends_nothing(mesh):
-    row = examine(encoder_case(mesh, rows=32), TOPOLOGY, mesh)
+    row = examine(encoder_case(mesh, rows=32), TOPOLOGY)
     assert row["memory_share"] < SMALL
     assert row["passes"] == 6
     assert row["over_floor"] == pytest.approx(1)
