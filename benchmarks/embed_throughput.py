@@ -42,6 +42,9 @@ _ORIGINALS = {
     "sevennet": "sevennet",
     "so3lr": "so3lr",
     "mace": "mace",
+    "soap": "soap",
+    "coulomb": "soap",
+    "sine": "soap",
 }
 
 

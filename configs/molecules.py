@@ -1,10 +1,10 @@
-"""A first alignment report: 12 encoders of four modalities on 1,000 QM9 molecules.
+"""A first alignment report: 16 encoders of four modalities on 1,000 QM9 molecules.
 
     jaxalign run --config=configs/molecules.py --workdir=demo
 
-Takes about 3 minutes on two CPU cores after 115 MB of weights are in the cache. Expected: the two
-ANI-1x members agree most; every pretrained pair lies above Gaussian noise, whose mutual kNN is
-k/(n − 1) = 0.010.
+Takes about 4 minutes on two CPU cores after 125 MB of weights are in the cache. Expected: the
+members of ANI-1x and ANI-1ccx, which share their data, agree most; every pretrained pair lies above
+Gaussian noise, whose mutual kNN is k/(n − 1) = 0.010.
 
 Override anything, e.g. --config.dataset.n=5000 --config.k=25
 --config.models="('ecfp4','ani-1x-0')".
@@ -23,6 +23,12 @@ def get_config() -> config_dict.ConfigDict:
         n=1000,
         seed=0,
         elements=("H", "C", "N", "O"),  # ANI-1x knows no others; QM9 also has F
+        perturb=config_dict.create(
+            kind="",  # or rattle, strain, rotation, permutation, vacancies: copies of all molecules
+            amplitudes=(),  # (): the usual ones of the kind
+            copies=1,
+            seed=0,
+        ),
     )
     config.models = (
         "rxnfp-bert-pretrained",
@@ -30,12 +36,16 @@ def get_config() -> config_dict.ConfigDict:
         "admet-dmpnn-classification-0",
         "ani-1x-0",
         "ani-1x-1",
+        "ani-1ccx-0",
+        "ani-2xt",
+        "so3lr",
         "rxnfp-bert-random",
         "rxnmapper-albert-random",
         "admet-dmpnn-random",
         "ani-1x-random",
         "composition",
         "ecfp4",
+        "soap",
         "gaussian-noise",
     )
     config.layer = config_dict.placeholder(str)  # None: each model card's default
@@ -44,6 +54,7 @@ def get_config() -> config_dict.ConfigDict:
         *("mutual_knn", "cknna", "cknna:platonic", "cka", "dcor", "information_imbalance"),
         *("id:twonn", "id:mle"),
     )
+    config.rotation_test = 32  # structures turned to check claims of invariance; 0: none
     config.k = config_dict.placeholder(int)  # None: each metric's default (10 and 25)
     config.normalize = config_dict.placeholder(str)
     config.similarity = config_dict.placeholder(str)  # of neighbors; None: cosine

@@ -20,36 +20,50 @@ if TYPE_CHECKING:
     from jaxalign import metrics as metrics
     from jaxalign.alignment.results import Alignment as Alignment
     from jaxalign.api import Embeddings as Embeddings
+    from jaxalign.api import Energies as Energies
     from jaxalign.api import ModelCard as ModelCard
     from jaxalign.api import Neighbors as Neighbors
+    from jaxalign.api import NodeEmbeddings as NodeEmbeddings
     from jaxalign.api import Score as Score
     from jaxalign.api import Structure as Structure
     from jaxalign.api import StructureSet as StructureSet
     from jaxalign.api import align as align
     from jaxalign.api import embed as embed
+    from jaxalign.api import embed_nodes as embed_nodes
     from jaxalign.api import load as load
     from jaxalign.api import load_dataset as load_dataset
+    from jaxalign.api import load_weights as load_weights
     from jaxalign.api import neighbors as neighbors
+    from jaxalign.api import perturb as perturb
+    from jaxalign.api import predict_energies as predict_energies
     from jaxalign.api import read_embeddings as read_embeddings
     from jaxalign.api import read_structures as read_structures
+    from jaxalign.api import rotation_drift as rotation_drift
     from jaxalign.api import write_report as write_report
 
 __all__ = [
     "Alignment",
     "Embeddings",
+    "Energies",
     "ModelCard",
     "Neighbors",
+    "NodeEmbeddings",
     "Score",
     "Structure",
     "StructureSet",
     "align",
     "embed",
+    "embed_nodes",
     "load",
     "load_dataset",
+    "load_weights",
     "metrics",
     "neighbors",
+    "perturb",
+    "predict_energies",
     "read_embeddings",
     "read_structures",
+    "rotation_drift",
     "write_report",
 ]
 

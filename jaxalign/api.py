@@ -9,18 +9,26 @@ from typing import Any
 from jaxalign.alignment.align import align as align
 from jaxalign.alignment.results import Alignment
 from jaxalign.alignment.results import load as load
+from jaxalign.analysis.rotation import RotationDrift as RotationDrift
+from jaxalign.analysis.rotation import rotation_drift as _rotation_drift
+from jaxalign.embeddings.energies import Energies as Energies
+from jaxalign.embeddings.energies import structure_energies
 from jaxalign.embeddings.extract import embed_structures, stored_embeddings
 from jaxalign.embeddings.formats import read_embeddings as read_embeddings
+from jaxalign.embeddings.nodes import NodeEmbeddings as NodeEmbeddings
+from jaxalign.embeddings.nodes import node_embeddings
 from jaxalign.embeddings.own_function import as_encoder
 from jaxalign.embeddings.record import Embeddings as Embeddings
 from jaxalign.embeddings.sources import StoredEmbeddings as StoredEmbeddings
 from jaxalign.guard import require_sound_jax
 from jaxalign.models.card import ModelCard as ModelCard
 from jaxalign.models.registry import load_model, model_entry
+from jaxalign.models.user_weights import load_weights as load_weights
 from jaxalign.pairwise.neighbors import neighbors as neighbors
 from jaxalign.parallel.failures import stop_together
 from jaxalign.parallel.mesh import check_mesh
 from jaxalign.structures.datasets import load_dataset as load_dataset
+from jaxalign.structures.perturb import perturb as perturb
 from jaxalign.structures.readers import read_structures as read_structures
 from jaxalign.structures.structure import Structure as Structure
 from jaxalign.structures.structure import StructureSet as StructureSet
@@ -47,7 +55,8 @@ def embed(
     writes its share, and an error of one is raised on all.
 
     Args:
-      model: registry id (`jaxalign models list`), or a function from a list of structures to an
+      model: registry id (`jaxalign models list`), `"architecture:path"` or an encoder of
+        `load_weights` for weights of one's own, or a function from a list of structures to an
         `[n, d]` array whose row i depends on structure i alone.
       structures: what to embed; `jaxalign.read_structures` or `jaxalign.load_dataset`.
       layer: hidden layer by name; None for the card's default.
@@ -102,6 +111,85 @@ def embed(
     )
 
 
+def embed_nodes(
+    model: str,
+    structures: StructureSet,
+    *,
+    layer: str | None = None,
+    on_error: str = "raise",
+    progress: bool = False,
+    mesh: Any = None,
+) -> NodeEmbeddings:
+    """Features of every node (atom, token, residue) of structures; they are held in memory.
+
+    Args:
+      model: registry id of a network.
+      structures: what to embed.
+      layer: hidden layer by name; None for the card's default.
+      on_error: `"raise"`, or `"skip"` structures that the encoder cannot represent.
+      progress: print progress lines to standard error.
+      mesh: devices that run the network; None means those with enough to do.
+
+    Returns:
+      `NodeEmbeddings`: `values` `[nodes, d]`, `starts` of the structures in it, `of(id)`, and
+      `save(path)` as npz.
+
+    Raises:
+      ValueError: unknown model or layer, or a model without nodes.
+      UnsupportedStructureError: an encoder cannot represent some structures (named).
+    """
+    require_sound_jax()
+    devices = check_mesh(mesh)
+    with stop_together():
+        encoder = load_model(model)
+    return node_embeddings(
+        encoder, structures, layer=layer, on_error=on_error, progress=progress, mesh=devices
+    )
+
+
+def predict_energies(
+    model: str,
+    structures: StructureSet,
+    *,
+    store: str | Path | None = None,
+    on_error: str = "raise",
+    progress: bool = False,
+    mesh: Any = None,
+) -> Energies:
+    """Energies that an interatomic potential predicts for structures, in eV.
+
+    Zero points differ between potentials: compare them after a fit of the composition.
+
+    Args:
+      model: registry id of an interatomic potential.
+      structures: what to predict energies of.
+      store: folder where an interrupted call resumes.
+      on_error: `"raise"`, or `"skip"` structures that the potential cannot represent.
+      progress: print progress lines to standard error.
+      mesh: devices that run the network; None means those with enough to do.
+
+    Returns:
+      `Energies`: `total` `[n]` and `interaction` `[n]` (without the atoms' own) in eV, `atoms`,
+      `ids`, and `table()` as a pandas frame.
+
+    Raises:
+      NoEnergyError: if the model predicts no energies.
+      UnsupportedStructureError: the potential cannot represent some structures (named).
+    """
+    require_sound_jax()
+    devices = check_mesh(mesh)
+    with stop_together():
+        encoder = load_model(model)
+    return structure_energies(
+        encoder,
+        structures,
+        store_path=store,
+        on_error=on_error,
+        progress=progress,
+        mesh=devices,
+    )
+
+
 def write_report(
     alignment: Alignment | str | Path, folder: str | Path, *, title: str | None = None
 ) -> Path:
@@ -123,3 +211,50 @@ def write_report(
 
     loaded = alignment if isinstance(alignment, Alignment) else load(alignment)
     return page.write_report(loaded, folder, title=title)
+
+
+def rotation_drift(
+    model: str | Callable,
+    structures: StructureSet,
+    *,
+    layer: str | None = None,
+    pooling: str | None = None,
+    card: ModelCard | None = None,
+    rotations: int = 4,
+    permutations: int = 2,
+    seed: int = 0,
+    tolerance: float = 1e-4,
+) -> RotationDrift:
+    """Measures how far rotations and other orders of the atoms move embeddings.
+
+    Args:
+      model: registry id, or a function from a list of structures to an `[n, d]` array.
+      structures: at least two with positions; some dozens are enough.
+      layer: hidden layer by name; None for the card's default.
+      pooling: as in `embed`; None for the card's default.
+      card: facts about one's own function; its `symmetry` is the claim that is checked.
+      rotations: random rotations of each structure.
+      permutations: random orders of the atoms of each structure.
+      seed: of rotations and orders.
+      tolerance: largest drift of an invariant embedding, as a share of the embeddings' spread.
+
+    Returns:
+      Median and largest drifts, and whether the card's claim holds.
+
+    Raises:
+      ValueError: unknown model, layer or pooling, or an impossible number of copies.
+      ArchiveError: weights can neither be found in the cache nor fetched.
+    """
+    require_sound_jax()
+    with stop_together():
+        encoder = load_model(model) if isinstance(model, str) else as_encoder(model, card=card)
+    return _rotation_drift(
+        encoder,
+        structures,
+        layer=layer,
+        pooling=pooling,
+        rotations=rotations,
+        permutations=permutations,
+        seed=seed,
+        tolerance=tolerance,
+    )

@@ -16,7 +16,9 @@ from ml_collections import config_flags
 
 from jaxalign import api
 from jaxalign.alignment.plan import plan_metrics
+from jaxalign.analysis.rotation_table import check_count, rotation_table
 from jaxalign.launch import distributed, runtime, workflow
+from jaxalign.launch.energy_table import write_energies
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.multihost import is_primary_process
 
@@ -49,10 +51,12 @@ def main(words: Sequence[str]) -> None:
         "similarity": config.get("similarity"),
     }
     plan_metrics(**settings, n=len(structures))
+    turned = check_count(config.get("rotation_test") or 0)
     progress = _PROGRESS.value and is_primary_process()
+    models = workflow.model_ids(config.models)
     with runtime.session():
         embedded = workflow.embed_models(
-            list(config.models),
+            models,
             structures,
             workdir,
             layer=config.layer,
@@ -61,9 +65,19 @@ def main(words: Sequence[str]) -> None:
             progress=progress,
             mesh=distributed.chosen_mesh(),
         )
+        if config.get("energies"):
+            write_energies(
+                models,
+                structures,
+                workdir,
+                on_error=_ON_ERROR.value,
+                progress=progress,
+                mesh=distributed.chosen_mesh(),
+            )
         alignment = api.align(
             embedded.embeddings,
             **settings,
+            groups=workflow.groups(structures),
             seed=config.dataset.seed,
             mesh=distributed.chosen_mesh(),
             tile_size=config.tile_size,
@@ -71,12 +85,23 @@ def main(words: Sequence[str]) -> None:
             workdir=workdir,
             progress=progress,
         )
+        drifts = rotation_table(
+            list(embedded.embeddings),
+            structures,
+            count=turned,
+            layer=config.layer,
+            pooling=config.pooling,
+            seed=config.dataset.seed,
+            workdir=workdir,
+        )
     alignment = alignment.with_facts(
         dataset={"name": structures.name, "content_hash": structures.content_hash},
         title=config.title,
+        rotations=[drift.to_json() for drift in drifts],
         command=workflow.command_line(),
         skipped=embedded.skipped,
         failed_models={**alignment.diagnostics["failed_models"], **embedded.failed},
+        embedding=embedded.work,
         seconds={"embed": embedded.seconds, **alignment.diagnostics["seconds"]},
     )
     alignment.save(workdir)

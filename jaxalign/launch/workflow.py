@@ -20,6 +20,7 @@ from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
 from jaxalign.embeddings.location import Location
 from jaxalign.embeddings.sources import StoredEmbeddings
+from jaxalign.launch.embedding_work import read_work, record_work
 from jaxalign.models.registry import model_entry
 from jaxalign.parallel.failures import stop_together
 from jaxalign.parallel.multihost import (
@@ -45,6 +46,7 @@ class Embedded:
       skipped: structures left out, as the report lists them.
       rows_computed: rows that this call computed (the rest was in the store).
       seconds: wall time of all models.
+      work: model → what its embeddings cost when they were computed.
     """
 
     embeddings: dict[str, StoredEmbeddings]
@@ -52,6 +54,7 @@ class Embedded:
     skipped: list[dict[str, str]]
     rows_computed: int
     seconds: float
+    work: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
@@ -59,15 +62,17 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
 
     Args:
       settings: `path` (file) or `name` (data set; a path goes first); `n` and `seed` draw a random
-        subset; `elements` filters named data sets before the draw.
+        subset; `elements` filters named data sets before the draw; `perturb` (`kind`, `amplitudes`,
+        `copies`, `seed`) makes perturbed copies of what was drawn, if it names a kind.
       on_error: `"raise"` or `"skip"` records that cannot be parsed.
 
     Raises:
-      ValueError: neither name nor path, or more structures asked for than there are.
+      ValueError: neither name nor path, more structures asked for than there are, or a perturbation
+        that cannot be made.
       DisagreementError: processes read other structures than each other.
     """
     with stop_together():
-        structures = _read(settings, on_error=on_error)
+        structures = _perturbed(_read(settings, on_error=on_error), settings.get("perturb"))
     require_agreement(
         **{"number of structures": str(len(structures)), "structures": structures.content_hash[:16]}
     )
@@ -89,6 +94,25 @@ def _read(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
         n=settings.get("n") or None,
         seed=settings.get("seed", 0),
         elements=settings.get("elements") or None,
+    )
+
+
+def _perturbed(
+    structures: api.StructureSet, settings: Mapping[str, Any] | None
+) -> api.StructureSet:
+    given = dict(settings or {})
+    if unknown := sorted(set(given) - {"kind", "amplitudes", "copies", "seed"}):
+        raise ValueError(
+            f"dataset.perturb takes kind, amplitudes, copies and seed: got {', '.join(unknown)} too"
+        )
+    if not given.get("kind"):
+        return structures
+    return api.perturb(
+        structures,
+        kind=given["kind"],
+        amplitudes=given.get("amplitudes") or None,
+        copies=given.get("copies", 1),
+        seed=given.get("seed", 0),
     )
 
 
@@ -154,6 +178,16 @@ def require_same_files(paths: Sequence[str]) -> None:
 def _names(place: Location) -> list[str]:
     names = [name for name in place.entries() if not name.startswith(".")]
     return names or [place.name]
+
+
+def model_ids(names: Sequence[str]) -> list[str]:
+    """Ids of models: of a weight file ("architecture:path") that of its card.
+
+    Raises:
+      ValueError: an unknown model.
+      JaxalignError: a weight file that cannot be used.
+    """
+    return [model_entry(name).card.id for name in names]
 
 
 def store_path(
@@ -232,6 +266,9 @@ def embed_models(
             continue
         done.embeddings[model] = embeddings
         done.rows_computed += embeddings.info.get("rows_computed", 0)
+        record_work(store.parent, store.name, embeddings.info)
+        if known := read_work(store.parent).get(store.name):
+            done.work[model] = known
         done.skipped += [_skip_row(s, model) for s in embeddings.info.get("skipped", ())]
     done.seconds = time.perf_counter() - start
     return done
@@ -247,6 +284,16 @@ def _choice(model: str, *, layer: str | None, pooling: str | None) -> dict[str, 
 def _skip_row(skipped: Any, model: str) -> dict[str, str]:
     row = dict(skipped) if isinstance(skipped, Mapping) else dataclasses.asdict(skipped)
     return {**{key: str(value) for key, value in row.items()}, "model": model}
+
+
+def groups(structures: api.StructureSet) -> dict[str, str] | None:
+    """Id → group of each structure, its own where it has none; None if no structure has one.
+
+    Copies of one parent are never counted as each other's neighbors.
+    """
+    if not any(structure.group for structure in structures):
+        return None
+    return {structure.id: structure.group or structure.id for structure in structures}
 
 
 def command_line() -> str:

@@ -1,12 +1,14 @@
-"""Atomic environment vectors (AEV) of ANI: 384 numbers for the surroundings of each atom.
+"""Atomic environment vectors (AEV) of ANI: some hundred numbers for the surroundings of each atom.
 
 With f(r, R) = (1 + cos(π r / R)) / 2 for r < R and 0 beyond, atom i and its neighbors j, k give
 
-    radial, per species of j (4) and shift s (16):
+    radial, per species of j and shift s (16):
         Σ_j ¼ exp(−η_R (r_ij − s)²) f(r_ij, 5.2 Å)
-    angular, per unordered pair of species of j and k (10), shift a (4) and angle z (8):
+    angular, per unordered pair of species of j and k, shift a (4) and angle z (8):
         Σ_{j<k} 2 ((1 + cos(θ_jik − z)) / 2)^ζ exp(−η_A ((r_ij + r_ik) / 2 − a)²)
                 f(r_ij, 3.5 Å) f(r_ik, 3.5 Å),        cos θ_jik = 0.95 · r̂_ij · r̂_ik
+
+These are 384 numbers for four elements (10 pairs), 1,008 for seven (28 pairs).
 
 The factors ¼ and 0.95 are not in the paper but in the published networks' own code. No arc cosine
 is taken: cos(θ − z) = cos θ cos z + sin θ sin z, and sin θ ≥ 0.31 keeps gradients finite.
@@ -30,35 +32,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxalign.models.aev_settings import AevSettings
 from jaxalign.models.sorted_blocks import map_sorted_blocks
-
-ELEMENTS = ("H", "C", "N", "O")
-SPECIES_PAIRS = len(ELEMENTS) * (len(ELEMENTS) + 1) // 2
-
-# The published constants, in Å and Å⁻². The networks were trained with their float32 values.
-RADIAL_CUTOFF = 5.2
-ANGULAR_CUTOFF = 3.5
-RADIAL_ETA = np.float32(16.0)
-RADIAL_SHIFTS = (0.9 + 0.26875 * np.arange(16)).astype(np.float32)
-ANGULAR_ETA = np.float32(8.0)
-ANGULAR_SHIFTS = (0.9 + 0.65 * np.arange(4)).astype(np.float32)
-ANGULAR_POWER = 32
-ANGLES = np.array(
-    [
-        0.19634954,
-        0.58904862,
-        0.98174770,
-        1.3744468,
-        1.7671459,
-        2.1598449,
-        2.5525440,
-        2.9452431,
-    ],
-    np.float32,
-)
-RADIAL_WIDTH = len(ELEMENTS) * len(RADIAL_SHIFTS)
-ANGULAR_WIDTH = SPECIES_PAIRS * len(ANGULAR_SHIFTS) * len(ANGLES)
-WIDTH = RADIAL_WIDTH + ANGULAR_WIDTH
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Atoms × pairs of one step: intermediate results stay in the processor's cache.
@@ -69,51 +44,63 @@ def _cutoff(r: Float[Array, ...], radius: float) -> Float[Array, ...]:
     return jnp.where(r < radius, 0.5 * jnp.cos(r * (np.pi / radius)) + 0.5, 0)
 
 
+def _constants(values: float | tuple[float, ...], like: Float[Array, ...]) -> np.ndarray:
+    """Constants with the digits of float32, which the networks were trained with."""
+    return np.asarray(values, np.float32).astype(like.dtype)
+
+
 def radial_part(
-    r: Float[Array, "atoms others"], species: Float[Array, "atoms others"]
-) -> Float[Array, "atoms 64"]:
+    settings: AevSettings,
+    r: Float[Array, "atoms others"],
+    species: Float[Array, "atoms others"],
+) -> Float[Array, "atoms width"]:
     """Radial terms of some atoms.
 
     Args:
+      settings: elements and constants.
       r: distances to the other atoms of the molecule, Å.
-      species: their positions in `ELEMENTS`, −1 for padding.
+      species: their positions in `settings.elements`, −1 for padding.
 
     Returns:
-      `[atoms, 64]`, species of the neighbor by shift; zeros where there is no neighbor.
+      `[atoms, settings.radial_width]`, species of the neighbor by shift; zeros where there is no
+      neighbor.
     """
-    shifts = RADIAL_SHIFTS.astype(r.dtype)[None, None, :]
-    shape = jnp.exp(-RADIAL_ETA.astype(r.dtype) * (r[..., None] - shifts) ** 2)
-    terms = 0.25 * shape * _cutoff(r, RADIAL_CUTOFF)[..., None]
-    numbers = jnp.arange(len(ELEMENTS), dtype=species.dtype)[None, None, :]
+    shifts = _constants(settings.radial_shifts, r)[None, None, :]
+    shape = jnp.exp(-_constants(settings.radial_eta, r) * (r[..., None] - shifts) ** 2)
+    terms = 0.25 * shape * _cutoff(r, settings.radial_cutoff)[..., None]
+    numbers = jnp.arange(len(settings.elements), dtype=species.dtype)[None, None, :]
     is_species = (species[..., None] == numbers).astype(r.dtype)
     summed = jnp.einsum("ijr,ijs->isr", terms, is_species, precision=_HIGHEST)
-    return summed.reshape(len(r), RADIAL_WIDTH)
+    return summed.reshape(len(r), settings.radial_width)
 
 
 def angular_part(
-    slots: Float[Array, "atoms 6 slots"], crowd: Int[Array, " atoms"]
-) -> Float[Array, "atoms 320"]:
+    settings: AevSettings, slots: Float[Array, "atoms 6 slots"], crowd: Int[Array, " atoms"]
+) -> Float[Array, "atoms width"]:
     """Angular terms of some atoms, in as many steps as the most crowded of them needs.
 
     Args:
+      settings: elements and constants.
       slots: unit vector (3), distance, cutoff function and species number of every neighbor.
       crowd: number of neighbors of each atom.
 
     Returns:
-      `[atoms, 320]`, pair of species by shift by angle.
+      `[atoms, settings.angular_width]`, pair of species by shift by angle.
     """
     select, first = _pair_blocks(slots.shape[-1])
     most = jnp.max(crowd)
 
     def add(total, block):
         select, first = block
-        done = jax.lax.cond(most > first, lambda: total + _pair_terms(slots, select), lambda: total)
+        done = jax.lax.cond(
+            most > first, lambda: total + _pair_terms(settings, slots, select), lambda: total
+        )
         return done, None
 
-    shape = (len(slots), SPECIES_PAIRS, len(ANGULAR_SHIFTS), len(ANGLES))
+    shape = (len(slots), *settings.angular_shape)
     blocks = jnp.asarray(select, slots.dtype), jnp.asarray(first)
     total, _ = jax.lax.scan(add, jnp.zeros(shape, slots.dtype), blocks)
-    return total.reshape(len(slots), ANGULAR_WIDTH)
+    return total.reshape(len(slots), settings.angular_width)
 
 
 def _pair_blocks(
@@ -137,8 +124,10 @@ def _pair_blocks(
 
 
 def _pair_terms(
-    slots: Float[Array, "atoms 6 slots"], select: Float[Array, "slots columns"]
-) -> Float[Array, "atoms 10 4 8"]:
+    settings: AevSettings,
+    slots: Float[Array, "atoms 6 slots"],
+    select: Float[Array, "slots columns"],
+) -> Float[Array, "atoms kinds shifts angles"]:
     """Angular terms summed over a block of pairs."""
     # A product with a 0/1 matrix: exact, and twice as fast as gathers on CPUs.
     both = jnp.einsum("ifk,kt->ift", slots, select, precision=_HIGHEST)
@@ -149,25 +138,27 @@ def _pair_terms(
         jnp.split(half[:, 3:], 3, axis=1) for half in (one, other)
     )
 
-    def column(constants: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1 n 1"]:
-        return constants.astype(slots.dtype)[None, :, None]
+    def column(values: tuple[float, ...]) -> Float[np.ndarray, "1 n 1"]:
+        return _constants(values, slots)[None, :, None]
 
-    cos_z, sin_z = np.cos(column(ANGLES)), np.sin(column(ANGLES))
-    by_angle = (0.5 + 0.5 * (cosine * cos_z + sine * sin_z)) ** ANGULAR_POWER
-    offset = 0.5 * (r_one + r_other) - column(ANGULAR_SHIFTS)
-    by_shift = jnp.exp(-ANGULAR_ETA.astype(offset.dtype) * offset**2)
-    is_kind = _species_pair(kind_one, kind_other) == column(
-        np.arange(SPECIES_PAIRS, dtype=np.float32)
-    )
+    angles = column(settings.angles)
+    turned = cosine * np.cos(angles) + sine * np.sin(angles)  # cos(θ − z)
+    by_angle = (0.5 + 0.5 * turned) ** settings.angular_power
+    offset = 0.5 * (r_one + r_other) - column(settings.angular_shifts)
+    by_shift = jnp.exp(-_constants(settings.angular_eta, offset) * offset**2)
+    kind = _species_pair(kind_one, kind_other, elements=len(settings.elements))
+    is_kind = kind == column(tuple(map(float, range(settings.species_pairs))))
     by_kind = jnp.where(is_kind, 2 * cut_one * cut_other, 0)
     by_kind_and_shift = by_kind[:, :, None, :] * by_shift[:, None, :, :]
     return jnp.einsum("ipat,izt->ipaz", by_kind_and_shift, by_angle, precision=_HIGHEST)
 
 
-def _species_pair(a: Float[Array, ...], b: Float[Array, ...]) -> Float[Array, ...]:
+def _species_pair(
+    a: Float[Array, ...], b: Float[Array, ...], *, elements: int
+) -> Float[Array, ...]:
     # Row-major number in the upper triangle of a species × species matrix.
     low, high = jnp.minimum(a, b), jnp.maximum(a, b)
-    return low * len(ELEMENTS) - 0.5 * low * (low + 1) + high
+    return low * elements - 0.5 * low * (low + 1) + high
 
 
 def _take(table: Float[Array, "rows ..."], rows: Int[Array, ...]) -> Float[Array, ...]:
@@ -175,43 +166,48 @@ def _take(table: Float[Array, "rows ..."], rows: Int[Array, ...]) -> Float[Array
 
 
 def _block_vectors(
+    settings: AevSettings,
     atoms: Float[Array, "molecules others 4"],
     own: Float[Array, "atoms 4"],
     molecule: Int[Array, " atoms"],
     neighbors: Int[Array, "atoms slots"],
-) -> Float[Array, "atoms 384"]:
+) -> Float[Array, "atoms width"]:
     """Environment vectors of some atoms of a batch; positions and species are in `atoms`, `own`."""
     others = _take(atoms, molecule)
-    _, r = _vectors(own, others)
-    radial = radial_part(r, others[..., 3])
+    _, r = _vectors(own, others, beyond=settings.radial_cutoff)
+    radial = radial_part(settings, r, others[..., 3])
     row = jnp.arange(len(own), dtype=jnp.int32)[:, None] * others.shape[1]
     near = _take(others.reshape(-1, 4), row + jnp.maximum(neighbors, 0))
-    vectors, r = _vectors(own, near)
-    cutoff = jnp.where(neighbors < 0, 0, _cutoff(r, ANGULAR_CUTOFF))
+    vectors, r = _vectors(own, near, beyond=settings.radial_cutoff)
+    cutoff = jnp.where(neighbors < 0, 0, _cutoff(r, settings.angular_cutoff))
     units = vectors / r[..., None]
     slots = jnp.stack([*jnp.moveaxis(units, -1, 0), r, cutoff, near[..., 3]], axis=1)
-    angular = angular_part(slots, jnp.sum(neighbors >= 0, axis=1, dtype=jnp.int32))
+    angular = angular_part(settings, slots, jnp.sum(neighbors >= 0, axis=1, dtype=jnp.int32))
     return jnp.concatenate([radial, angular], axis=-1)
 
 
 def _vectors(
-    own: Float[Array, "atoms 4"], others: Float[Array, "atoms n 4"]
+    own: Float[Array, "atoms 4"], others: Float[Array, "atoms n 4"], *, beyond: float
 ) -> tuple[Float[Array, "atoms n 3"], Float[Array, "atoms n"]]:
     """Vectors to other atoms and their lengths; an atom is beyond every cutoff from itself."""
     vectors = others[..., :3] - own[:, None, :3]
     square = jnp.sum(vectors * vectors, axis=-1)
     # The root has no gradient at 0. Beyond the cutoff both the terms and their gradients are 0.
-    return vectors, jnp.sqrt(jnp.where(square > 0, square, RADIAL_CUTOFF**2))
+    return vectors, jnp.sqrt(jnp.where(square > 0, square, beyond**2))
 
 
-def map_environments(function: Callable[..., Any], batch: Mapping[str, Any]) -> Any:
+def map_environments(
+    settings: AevSettings, function: Callable[..., Any], batch: Mapping[str, Any]
+) -> Any:
     """Applies a function to the environment vectors of all atoms, block by block of like atoms.
 
     Atoms of one species with about as many neighbors share a block, so that neither padding nor the
     most crowded atom decides how much is computed.
 
     Args:
-      function: (environment vectors `[block, 384]`, species `[block]`) → pytree of `[block, ...]`.
+      settings: elements and constants.
+      function: (environment vectors `[block, settings.width]`, species `[block]`) → pytree of
+        `[block, ...]`.
       batch: what `collate_atoms` gives: neighbors of an atom stand before its empty slots.
 
     Returns:
@@ -225,8 +221,8 @@ def map_environments(function: Callable[..., Any], batch: Mapping[str, Any]) -> 
         species = own[:, 3].astype(jnp.int32)
         vectors = jax.lax.cond(
             jnp.any(species >= 0),
-            lambda: _block_vectors(atoms, own, molecule, neighbors),
-            lambda: jnp.zeros((len(own), WIDTH), own.dtype),
+            lambda: _block_vectors(settings, atoms, own, molecule, neighbors),
+            lambda: jnp.zeros((len(own), settings.width), own.dtype),
         )
         return function(vectors, species)
 
@@ -238,13 +234,16 @@ def map_environments(function: Callable[..., Any], batch: Mapping[str, Any]) -> 
     return jax.tree.map(lambda x: x.reshape(*species.shape, *x.shape[1:]), values)
 
 
-def environment_vectors(batch: Mapping[str, Any]) -> Float[Array, "batch atoms 384"]:
+def environment_vectors(
+    settings: AevSettings, batch: Mapping[str, Any]
+) -> Float[Array, "batch atoms width"]:
     """Radial and angular parts, concatenated.
 
     Args:
+      settings: elements and constants.
       batch: what `collate_atoms` gives.
 
     Returns:
-      `[batch, atoms, 384]`; rows of padding are finite and mean nothing.
+      `[batch, atoms, settings.width]`; rows of padding are finite and mean nothing.
     """
-    return map_environments(lambda vectors, species: vectors, batch)
+    return map_environments(settings, lambda vectors, species: vectors, batch)

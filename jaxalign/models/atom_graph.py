@@ -120,7 +120,7 @@ def _check_cell(structure: Structure, *, family: str, periodic: bool) -> None:
 
 
 def _check_distances(structure: Structure) -> None:
-    # The search divides the cell into boxes as wide as its cutoff: 0.05 Å would cost 100 times more.
+    # The search divides the cell into boxes as wide as its cutoff: 0.05 Å would cost 100-fold.
     pairs = neighbor_pairs(structure, cutoff=_SEARCHED, half=True)
     lengths = pairs.lengths()
     if len(lengths) and lengths.min() <= CLOSEST:

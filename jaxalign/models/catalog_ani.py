@@ -10,8 +10,7 @@ import numpy as np
 from jaxalign.archives.entries import read_entry
 from jaxalign.archives.fetch import Archive, fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models.aev import ELEMENTS
-from jaxalign.models.ani import LAYERS, STATE_WIDTH, atom_encoder, init_params, param_shapes
+from jaxalign.models.ani import ANI_1X, LAYERS, atom_encoder, init_params, param_shapes
 from jaxalign.models.card import NOTHING_FETCHED, ModelCard
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
@@ -55,9 +54,24 @@ _CITATIONS = {
     "ani-1ccx": "Smith et al., Nat. Commun. 10, 2903 (2019), doi:10.1038/s41467-019-10827-4; "
     "Smith et al., Sci. Data 7, 134 (2020), doi:10.1038/s41597-020-0473-z",
 }
+# Hartree, of H, C, N, O: fitted with the networks, and published beside them ("sae_linfit").
+SELF_ENERGIES = {
+    "ani-1x": (-0.60095298, -38.08316124, -54.7077577, -75.19446356),
+    "ani-1ccx": (
+        -0.5991501324919538,
+        -38.03750806057356,
+        -54.67448347695333,
+        -75.16043537275567,
+    ),
+}
+INPUT_NOTES = (
+    "molecules without periodicity. Charge and spin are no inputs: an ion is taken for the neutral "
+    "molecule of the same atoms, in states and in energies. Each element has a network of its own, "
+    "so states of different elements do not share a basis;"
+)
 _NOTES = (
-    "Elements H, C, N, O; molecules without periodicity. Each element has a network of its own, so "
-    "states of different elements do not share a basis. One member of an ensemble of eight."
+    f"Elements H, C, N, O; {INPUT_NOTES} hidden_1 and hidden_2 are padded with zeros to the widest "
+    "element (160, 128). One member of an ensemble of eight."
 )
 
 
@@ -78,7 +92,7 @@ def read_networks(archive: Archive, folder: str, *, sha256: str) -> dict[str, An
       ArchiveError: if the archive cannot be read.
     """
     path, digest, params = fetch(archive), hashlib.sha256(), {}
-    for element in ELEMENTS:
+    for element in ANI_1X.aev.elements:
         for layer in (1, 2, 3, 4):
             name = f"{folder}/ANN-{element}.nnf-l{layer}"
             weights, bias = (
@@ -93,7 +107,7 @@ def read_networks(archive: Archive, folder: str, *, sha256: str) -> dict[str, An
             f"the networks in {folder} of {archive.filename} have SHA-256 {digest.hexdigest()}, "
             f"expected {sha256}: they are other networks than those this model was proven with"
         )
-    check_params(param_shapes(), params)
+    check_params(param_shapes(ANI_1X), params)
     return params
 
 
@@ -103,7 +117,7 @@ def _card(model_id: str, family: str, **facts) -> ModelCard:
         "family": "ANI",
         "modality": "3d",
         "pretrained": True,
-        "width": STATE_WIDTH,
+        "width": ANI_1X.width(LAYERS[-1]),
         "layer": LAYERS[-1],
         "layers": LAYERS,
         "pooling": "mean",
@@ -127,7 +141,8 @@ def _pretrained_entry(family: str, member: int) -> ModelEntry:
 
     def build(entry: ModelEntry) -> Encoder:
         params = read_networks(archive, folder, sha256=_DIGESTS[family][member])
-        return atom_encoder(entry.card, params)
+        energies = dict(zip(ANI_1X.aev.species, SELF_ENERGIES[family], strict=True))
+        return atom_encoder(entry.card, params, self_energies=energies)
 
     card = _card(f"{family}-{member}", family, name=f"{_NAMES[family]}, member {member}")
     return ModelEntry(card=card, archives=(archive,), build=build)
@@ -138,7 +153,8 @@ def _random_entry() -> ModelEntry:
         id="ani-1x-random",
         name="ANI, random weights",
         notes="Random weights U(−1/√n, 1/√n) for n inputs, seed 0, on the same environment "
-        "vectors. Elements H, C, N, O; molecules without periodicity.",
+        f"vectors, without energies. Elements H, C, N, O; {INPUT_NOTES} hidden_1 and hidden_2 are "
+        "padded with zeros to the widest element (160, 128).",
         **NOTHING_FETCHED,
     )
     return ModelEntry(

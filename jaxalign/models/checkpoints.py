@@ -15,6 +15,7 @@ import safetensors
 
 from jaxalign.models.plain_values import CheckpointError, Opaque
 from jaxalign.models.torch_files import LEGACY_START, read_torch_legacy, read_torch_zip
+from jaxalign.models.torch_modules import read_torch_module
 from jaxalign.models.torch_tensors import bfloat16_to_float32
 
 __all__ = ["CheckpointError", "Opaque", "read_checkpoint"]
@@ -35,14 +36,15 @@ def read_checkpoint(
     Args:
       data: the file's bytes, or its path.
       format: `"torch-zip"`, `"torch-legacy"`, `"npz"` or `"safetensors"`; None recognises it.
+        `"torch-module"` is a torch file that holds a whole model instead of its arrays.
 
     Returns:
       Name → array. For torch files: the saved dictionary with its nesting; foreign objects in it
-      are `Opaque` names.
+      are `Opaque` names. For a whole model: what `read_torch_module` says.
 
     Raises:
       CheckpointError: if the file is damaged, hostile, absent or of another format.
-      ValueError: if `format` is none of the four.
+      ValueError: if `format` is none of these.
     """
     if format is not None and format not in _READERS:
         raise ValueError(f"unknown format {format!r}; known are {', '.join(map(repr, _READERS))}")
@@ -153,6 +155,7 @@ def _as_array(name: str, *, shape: list[int], dtype: str, data: bytes | bytearra
 _READERS: Mapping[str, Callable[[bytes], Any]] = {
     "torch-zip": read_torch_zip,
     "torch-legacy": read_torch_legacy,
+    "torch-module": read_torch_module,
     "npz": _read_npz,
     "safetensors": _read_safetensors,
 }

@@ -141,7 +141,16 @@ def row_encoder(card: ModelCard, row: Callable[[Structure], np.ndarray]) -> Host
     return HostEncoder(card=card, embed=embed)
 
 
-def _entry(row: Callable[[Structure], np.ndarray], **facts) -> ModelEntry:
+def control_entry(row: Callable[[Structure], np.ndarray], **facts) -> ModelEntry:
+    """A registry row of a control that is one function of a structure.
+
+    Args:
+      row: structure → `[d]`.
+      **facts: of the card; `width` is needed.
+
+    Returns:
+      The entry.
+    """
     card = ModelCard(
         modality="control",
         pretrained=False,
@@ -157,23 +166,25 @@ def _entry(row: Callable[[Structure], np.ndarray], **facts) -> ModelEntry:
 
 
 ENTRIES: tuple[ModelEntry, ...] = (
-    _entry(
+    control_entry(
         composition,
         id="composition",
         name="Composition vector",
         family="composition",
         width=ELEMENTS,
-        notes="Element fractions, hydrogens included; isomers share one row.",
+        notes="Element fractions, hydrogens included; isomers, and crystals of one formula in any "
+        "cell, share one row.",
     ),
-    _entry(
+    control_entry(
         atom_count,
         id="atom-count",
         name="Number of atoms",
         family="atom count",
         width=2,
-        notes="(count, 1), hydrogens included; structures of one size share one row.",
+        notes="(count, 1), hydrogens included; structures of one size share one row. Of a "
+        "crystal it counts the given cell: a supercell has another row.",
     ),
-    _entry(
+    control_entry(
         ecfp4,
         id="ecfp4",
         name="ECFP4 fingerprint, 2,048 bits",
@@ -182,7 +193,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         citation="Rogers and Hahn, J. Chem. Inf. Model. 50, 742 (2010)",
         notes="RDKit Morgan fingerprint of radius 2 without chirality.",
     ),
-    _entry(
+    control_entry(
         gaussian_noise,
         id="gaussian-noise",
         name="Gaussian noise",

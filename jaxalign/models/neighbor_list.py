@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.distance import cdist
 
 from jaxalign.models.encoder import Batch, Example, UnsupportedStructureError
@@ -35,29 +35,46 @@ def featurize_atoms(
       UnsupportedStructureError: if there are no atoms, or they are periodic, of a foreign element,
         not finite, coincident or too crowded.
     """
-    numbers, positions = _atoms(structure)
-    foreign = sorted({int(number) for number in numbers} - species.keys())
-    if foreign:
-        known = ", ".join(chemical_symbols[number] for number in species)
-        names = ", ".join(_symbol(number) for number in foreign)
-        raise UnsupportedStructureError(
-            f"this encoder knows {known} only, and the structure holds {names}; "
-            "leave it out (on_error='skip') or take an encoder for these elements"
-        )
+    numbers, positions = _atoms(structure, species)
     neighbors = neighbor_slots(positions, cutoff=cutoff)
-    if neighbors.shape[1] > max_neighbors:
-        raise UnsupportedStructureError(
-            f"an atom has {neighbors.shape[1]} others within {cutoff} Å, at most {max_neighbors} "
-            "are supported; check that the positions are in Å"
-        )
+    _check_crowd(neighbors.shape[1], cutoff=cutoff, max_neighbors=max_neighbors)
     return {
-        "species": np.array([species[int(number)] for number in numbers], np.int32),
+        "species": np.array([species[number] for number in numbers.tolist()], np.int32),
         "positions": positions - positions.mean(axis=0),
         "neighbors": neighbors,
     }
 
 
-def _atoms(structure: Structure) -> tuple[Int[np.ndarray, " atoms"], Float[np.ndarray, "atoms 3"]]:
+def check_molecule(
+    structure: Structure, *, species: Mapping[int, int], cutoff: float, max_neighbors: int
+) -> None:
+    """Refuses what `featurize_atoms` refuses, without making inputs.
+
+    Args:
+      structure: any structure.
+      species: atomic number → species number, for all elements that the network knows.
+      cutoff: radius of the neighbor list, Å.
+      max_neighbors: most neighbors that one atom may have.
+
+    Raises:
+      UnsupportedStructureError: as `featurize_atoms` does.
+    """
+    _, positions = _atoms(structure, species)
+    most = int(_near(positions, cutoff).sum(axis=1).max())
+    _check_crowd(most, cutoff=cutoff, max_neighbors=max_neighbors)
+
+
+def _check_crowd(most: int, *, cutoff: float, max_neighbors: int) -> None:
+    if most > max_neighbors:
+        raise UnsupportedStructureError(
+            f"an atom has {most} others within {cutoff} Å, at most {max_neighbors} "
+            "are supported; check that the positions are in Å"
+        )
+
+
+def _atoms(
+    structure: Structure, species: Mapping[int, int]
+) -> tuple[Int[np.ndarray, " atoms"], Float[np.ndarray, "atoms 3"]]:
     numbers, positions = structure.atomic_numbers, structure.positions
     if numbers is None or positions is None or not len(numbers):
         raise UnsupportedStructureError(
@@ -71,6 +88,14 @@ def _atoms(structure: Structure) -> tuple[Int[np.ndarray, " atoms"], Float[np.nd
         )
     if not np.isfinite(positions).all():
         raise UnsupportedStructureError("positions hold NaN or infinity; mend the source")
+    foreign = sorted(set(numbers.tolist()) - species.keys())
+    if foreign:
+        known = ", ".join(chemical_symbols[number] for number in species)
+        names = ", ".join(_symbol(number) for number in foreign)
+        raise UnsupportedStructureError(
+            f"this encoder knows {known} only, and the structure holds {names}; "
+            "leave it out (on_error='skip') or take an encoder for these elements"
+        )
     return numbers, np.asarray(positions, np.float64)
 
 
@@ -93,6 +118,18 @@ def neighbor_slots(
     Raises:
       UnsupportedStructureError: if two atoms lie on one another.
     """
+    rows, columns = np.nonzero(_near(positions, cutoff))
+    counts = np.bincount(rows, minlength=len(positions))
+    slots = np.full((len(positions), max(1, int(counts.max()))), -1, np.int32)
+    # Numbers of the neighbors of an atom follow one another: the first is at the sum of all before.
+    slots[rows, np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]] = columns
+    return slots
+
+
+def _near(
+    positions: Float[np.ndarray, "atoms 3"], cutoff: float
+) -> Bool[np.ndarray, "atoms atoms"]:
+    """Which other atoms lie within the cutoff of each atom."""
     distances = cdist(positions, positions)
     np.fill_diagonal(distances, np.inf)
     if distances.min() < CLOSEST:
@@ -101,11 +138,7 @@ def neighbor_slots(
             f"atoms {i} and {j} are {distances[i, j]:.3g} Å apart; remove the duplicate atom, "
             "and check that the positions are in Å"
         )
-    is_near = distances <= cutoff
-    most = max(1, int(is_near.sum(axis=1).max()))
-    # A stable sort of the flags brings neighbors to the front and keeps their order.
-    order = np.argsort(~is_near, axis=1, kind="stable")[:, :most].astype(np.int32)
-    return np.where(np.take_along_axis(is_near, order, axis=1), order, np.int32(-1))
+    return distances <= cutoff
 
 
 def atoms_size(example: Example, *, slots: Callable[[int], int]) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from jaxalign.models.plain_values import (
     CheckpointError,
+    Instance,
     Opaque,
     check_nesting,
     checked_dict,
@@ -132,8 +133,7 @@ class _Machine:
         self._stack.append(self._load_persistent(self.pop()))
 
     def tuple_of(self, count: int) -> None:
-        items = [self.pop() for _ in range(count)]
-        self._stack.append(tuple(reversed(items)))
+        self._stack.append(tuple([self.pop() for _ in range(count)][::-1]))
 
     def marked(self, kind: Callable[[list[Any]], Any]) -> None:
         items = self.pop_to_mark()
@@ -166,8 +166,7 @@ class _Machine:
         self.call(function, tuple(arguments))
 
     def call_with_keywords(self) -> None:
-        keywords = self.pop()
-        if keywords != {}:
+        if self.pop() != {}:
             self.discard()  # No known constructor takes keywords: the name is all that is left.
             return
         self.call_popped()
@@ -190,8 +189,10 @@ class _Machine:
 
     def build(self) -> None:
         # State of foreign objects and attributes of an OrderedDict are never applied.
-        self.pop()
-        self._top()
+        state, target = self.pop(), self._top()
+        if type(target) is Instance and type(state) is dict:
+            self._spend(len(state))
+            target.update(state)
 
 
 # fmt: off

@@ -31,6 +31,15 @@ class Opaque:
     name: str
 
 
+class Instance(dict[str, Any]):
+    """Attributes of an instance of a foreign class: data, without the class and its behavior.
+
+    `kind` is the name of that class.
+    """
+
+    kind = ""
+
+
 def checked_key(key: Any) -> Any:
     """Returns a key of a dict or element of a set, if hashing it is harmless.
 

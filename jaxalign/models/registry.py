@@ -13,9 +13,26 @@ from typing import Any
 from jaxalign.archives.fetch import fetch, is_fetched
 from jaxalign.models.encoder import Encoder, HostEncoder
 from jaxalign.models.entry import ModelEntry
+from jaxalign.models.user_weights import is_user_model, user_entry
 
 # Every module here defines `ENTRIES: tuple[ModelEntry, ...]`; order of modules = order of listings.
-_MODULES = ("catalog_rxn", "catalog_admet", "catalog_ani", "controls")
+_MODULES = (
+    "catalog_rxn",
+    "catalog_admet",
+    "catalog_ani",
+    "catalog_ani2xt",
+    "catalog_so3lr",
+    "catalog_chgnet",
+    "catalog_mace",
+    "catalog_sevennet",
+    "controls",
+    "descriptors",
+    "descriptors_aev",
+)
+
+
+# Weight files of the user, by id.
+_own_entries: dict[str, ModelEntry] = {}
 
 
 @functools.cache
@@ -45,20 +62,36 @@ def model_entry(model_id: str) -> ModelEntry:
     """The registry's entry of one model.
 
     Args:
-      model_id: registry id, e.g. `"rxnfp-bert-pretrained"`.
+      model_id: registry id, e.g. `"rxnfp-bert-pretrained"`, or `"architecture:path"` for a weight
+        file of one's own (see `user_weights`), whose id it is known under from then on.
 
     Returns:
       Card, archives and builder.
 
     Raises:
       ValueError: if no model has this id; the message names similar ids.
+      JaxalignError: if a weight file of one's own cannot be used.
     """
-    entries = _entries()
+    if is_user_model(model_id):
+        return _adopt(user_entry(model_id))
+    entries = {**_entries(), **_own_entries}
     if model_id in entries:
         return entries[model_id]
     close = difflib.get_close_matches(model_id, entries, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(map(repr, close))}? " if close else ""
     raise ValueError(f"unknown model {model_id!r}; {hint}`jaxalign models list` shows all ids")
+
+
+def _adopt(entry: ModelEntry) -> ModelEntry:
+    """Makes a weight file of the user known under its id."""
+    other = {**_entries(), **_own_entries}.get(entry.card.id)
+    if other is not None and other.card != entry.card:
+        raise ValueError(
+            f"the weight file {entry.card.name} would be called {entry.card.id!r}, like another "
+            "model: rename the file"
+        )
+    _own_entries[entry.card.id] = entry
+    return entry
 
 
 def load_model(model_id: str) -> Encoder | HostEncoder:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxalign.models.pickle_machine import run_pickle
+from jaxalign.models.pickle_machine import Constructors, run_pickle
 from jaxalign.models.plain_values import CheckpointError, Opaque
 from jaxalign.models.torch_tensors import constructors, read_storage, storage_bytes
 
@@ -28,11 +28,12 @@ _STORAGE_MODULES = ("torch", "torch.storage")
 _LoadStorage = Callable[[str, str, int], np.ndarray]
 
 
-def read_torch_zip(data: bytes) -> Any:
+def read_torch_zip(data: bytes, *, make_table: Callable[..., Constructors] = constructors) -> Any:
     """Reads the zip layout.
 
     Args:
       data: the whole file.
+      make_table: gives the calls that are carried out; see `torch_tensors.constructors`.
 
     Returns:
       The saved object: read-only arrays, plain values and `Opaque` names.
@@ -58,7 +59,7 @@ def read_torch_zip(data: bytes) -> Any:
 
         return run_pickle(
             io.BytesIO(archive.read(pickles[0])),
-            constructors=constructors(file_bytes=len(data)),
+            constructors=make_table(file_bytes=len(data)),
             load_persistent=_load_once(load_storage),
         )
 

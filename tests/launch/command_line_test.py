@@ -15,13 +15,15 @@ def get_config():
     config = config_dict.ConfigDict()
     config.title = "Three controls"
     config.dataset = config_dict.create(name="qm9", path="", n=80, seed=1, elements=())
-    config.models = ("composition", "ecfp4", "gaussian-noise")
+    config.models = ("composition", "coulomb-matrix", "gaussian-noise")
     config.layer = config_dict.placeholder(str)
     config.pooling = config_dict.placeholder(str)
     config.metrics = ("mutual_knn", "cknna")
     config.k = 6
     config.normalize = config_dict.placeholder(str)
     config.tile_size = config_dict.placeholder(int)
+    config.rotation_test = 4
+    config.energies = True  # none of these models predicts any
     return config
 """
 
@@ -55,6 +57,10 @@ def test_run_embeds_aligns_reports_and_resumes(tmp_path):
     page = tmp_path / "w" / "report" / "index.html"
     assert f"report: {page}" in first.stdout
     assert "Three controls" in page.read_text()
+    assert "claims of the cards, checked" in page.read_text()
+    drifts = pd.read_csv(tmp_path / "w" / "rotation" / "rotation.csv").set_index("model")
+    assert (drifts["rotation_max"].dropna() < 1e-6).all()
+    assert "80 rows at" in page.read_text()  # what each model's embeddings cost
     assert "computed 240 embedding rows, 3 neighbor graphs, 12 pair terms" in first.stderr
     table = pd.read_parquet(tmp_path / "w" / "alignment" / "table.parquet")
     assert set(table["dataset"]) == {"qm9"}

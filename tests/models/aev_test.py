@@ -6,14 +6,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxalign.models import aev, ani
+from jaxalign.models import aev
+from jaxalign.models.aev_settings import AEV_1X, AEV_2XT
+from jaxalign.models.ani_inputs import featurize_molecule
 from jaxalign.models.neighbor_list import collate_atoms
 from jaxalign.structures.structure import Structure
 
-vectors = jax.jit(aev.environment_vectors)
+_vectors = jax.jit(aev.environment_vectors, static_argnums=0)
 
 
-def molecule(rng, atoms, *, spread=None):
+def vectors(batch):
+    return _vectors(AEV_1X, batch)
+
+
+def molecule(rng, atoms, *, spread=None, numbers=(1, 6, 7, 8)):
     """Random atoms at least 0.7 Å apart."""
     spread = spread or 1.4 * atoms ** (1 / 3)
     positions = np.zeros((0, 3))
@@ -21,27 +27,28 @@ def molecule(rng, atoms, *, spread=None):
         trial = rng.uniform(-spread, spread, (1, 3))
         if not len(positions) or np.linalg.norm(positions - trial, axis=1).min() > 0.7:
             positions = np.concatenate([positions, trial])
-    numbers = rng.choice([1, 6, 7, 8], atoms).astype(np.int32)
+    numbers = rng.choice(numbers, atoms).astype(np.int32)
     return Structure(id="x", atomic_numbers=numbers, positions=positions)
 
 
-def padded(structures, bucket=28, *, rows=2, slots=None):  # most tests share the shape 28 × 2
-    examples = [ani.featurize_molecule(s) for s in structures]
-    slots = slots or ani.neighbor_slots(bucket)
-    return collate_atoms(examples, bucket, rows, slots=slots)
+def padded(structures, bucket=28, *, slots=27, settings=AEV_1X):  # most tests share one shape
+    examples = [featurize_molecule(s, settings=settings) for s in structures]
+    return collate_atoms(examples, bucket, 2, slots=slots)
 
 
-def oracle(structure):
+def oracle(structure, settings=AEV_1X):
     """Smith et al. 2017, eqs. 2-4, as written: sums over atoms with the arc cosine, in float64."""
-    species = [[1, 6, 7, 8].index(z) for z in structure.atomic_numbers]
+    known = list(settings.species)
+    species = [known.index(z) for z in structure.atomic_numbers]
     positions, n = structure.positions, len(species)
     r = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
 
     def cutoff(distance, radius):
         return 0.5 * math.cos(math.pi * distance / radius) + 0.5 if distance < radius else 0.0
 
-    pairs = {p: k for k, p in enumerate(itertools.combinations_with_replacement(range(4), 2))}
-    radial, angular = np.zeros((n, 4, 16)), np.zeros((n, 10, 4, 8))
+    kinds = itertools.combinations_with_replacement(range(len(known)), 2)
+    pairs = {p: k for k, p in enumerate(kinds)}
+    radial, angular = np.zeros((n, len(known), 16)), np.zeros((n, len(pairs), 4, 8))
     shifts = 0.9 + 0.26875 * np.arange(16)
     means, angles = 0.9 + 0.65 * np.arange(4), math.pi / 16 + math.pi / 8 * np.arange(8)
     for i, j in itertools.permutations(range(n), 2):
@@ -70,9 +77,9 @@ def test_vectors_follow_the_published_sums(rng, atoms):
 
 def test_a_crowded_atom_keeps_all_neighbors(rng):
     structure = molecule(rng, 40, spread=2.4)
-    example = ani.featurize_molecule(structure)
-    size = example["neighbors"].shape[1] + 1
-    got = np.asarray(vectors(padded([structure], 48, slots=size)))[0, :40]
+    batch = padded([structure], 48, slots=40)
+    assert batch["neighbors"][..., 24].max() >= 0  # one slot more than in the smaller buckets
+    got = np.asarray(vectors(batch))[0, :40]
     expected = oracle(structure)
     np.testing.assert_allclose(got, expected, atol=1e-5 * expected.max())
 
@@ -112,7 +119,7 @@ def test_order_of_atoms_moves_rows_only(rng):
 def test_padding_and_company_do_not_matter(rng):
     small, large = molecule(rng, 5), molecule(rng, 11)
     alone = np.asarray(vectors(padded([small])))[0, :5]
-    together = np.asarray(vectors(padded([large, small], 14, rows=4)))[1, :5]
+    together = np.asarray(vectors(padded([large, small], 48, slots=40)))[1, :5]
     np.testing.assert_allclose(alone, together, atol=1e-6 * alone.max())
 
 
@@ -122,18 +129,19 @@ def test_padding_and_straight_angles_give_finite_values_and_gradients(rng):
         atomic_numbers=np.array([8, 6, 8], np.int32),
         positions=np.array([[-1.16, 0, 0], [0, 0, 0], [1.16, 0, 0]]),
     )
-    batch = padded([line, molecule(rng, 7)], 8, rows=3)
-    assert np.isfinite(vectors(batch)).all()
+    batch = padded([line, molecule(rng, 7)], 8, slots=7)
 
     def total(positions):
-        return jnp.sum(aev.environment_vectors({**batch, "positions": positions}))
+        values = aev.environment_vectors(AEV_1X, {**batch, "positions": positions})
+        return jnp.sum(jnp.where(batch["mask"][..., None], values, 0)), values
 
-    gradient = jax.jit(jax.grad(total))(jnp.asarray(batch["positions"]))
+    gradient, values = jax.jit(jax.grad(total, has_aux=True))(jnp.asarray(batch["positions"]))
+    assert np.isfinite(values).all()
     assert np.isfinite(gradient).all()
-    assert not np.asarray(gradient)[2].any()
+    assert not np.asarray(gradient)[~batch["mask"]].any()
     assert np.abs(gradient[1]).max() > 1e-3
 
 
 def test_constants_are_evenly_spaced_as_published():
-    np.testing.assert_allclose(aev.ANGLES, np.pi / 16 + np.pi / 8 * np.arange(8), rtol=1e-7)
-    assert aev.WIDTH == 384
+    np.testing.assert_allclose(AEV_1X.angles, np.pi / 16 + np.pi / 8 * np.arange(8), rtol=1e-7)
+    assert (AEV_1X.width, AEV_2XT.width) == (384, 1008)

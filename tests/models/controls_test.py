@@ -1,5 +1,6 @@
 """Controls without weights: exact values, and rows that depend on their structure alone."""
 
+import ase.build
 import numpy as np
 import pytest
 from rdkit import Chem
@@ -34,6 +35,26 @@ def test_composition_refuses_foreign_elements(number):
     alien = Structure(id="alien", atomic_numbers=np.array([6, number], np.int32))
     with pytest.raises(UnsupportedStructureError, match=rf"'alien' .*\[{number}\].*1 to 100"):
         composition(alien)
+
+
+def test_crystals_are_counted_by_their_cell_and_composed_by_their_formula():
+    cell = ase.build.bulk("NaCl", "rocksalt", a=5.64)
+    rows = {}
+    for copies in (1, 2):
+        atoms = cell.repeat((copies, 1, 1))
+        crystal = Structure(
+            id="salt",
+            atomic_numbers=atoms.numbers.astype(np.int32),
+            positions=atoms.positions,
+            cell=np.array(atoms.cell),
+            pbc=(True, True, True),
+        )
+        rows[copies] = [
+            ENCODERS[name].embed([crystal])[0] for name in ("composition", "atom-count")
+        ]
+    assert np.flatnonzero(rows[1][0]).tolist() == [10, 16]
+    np.testing.assert_array_equal(rows[1][0], rows[2][0])
+    np.testing.assert_array_equal([rows[1][1], rows[2][1]], [[2, 1], [4, 1]])
 
 
 def test_atom_count():

@@ -4,6 +4,7 @@ import pytest
 from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.neighbor_list import (
     atoms_size,
+    check_molecule,
     collate_atoms,
     featurize_atoms,
     neighbor_slots,
@@ -67,6 +68,13 @@ def test_size_grows_for_a_crowded_atom():
 def test_unsupported_structures_are_refused_with_the_reason(structure, message):
     with pytest.raises(UnsupportedStructureError, match=message):
         featurize(structure)
+    with pytest.raises(UnsupportedStructureError, match=message):
+        check_molecule(structure, species={1: 0, 6: 1}, cutoff=2.0, max_neighbors=8)
+
+
+def test_a_molecule_passes_the_check():
+    structure = atoms([1, 6, 6], [[0, 0, 0], [1, 0, 0], [0, 2, 0]])
+    assert check_molecule(structure, species={1: 0, 6: 1}, cutoff=2.0, max_neighbors=2) is None
 
 
 def test_a_box_around_a_molecule_is_no_periodicity():

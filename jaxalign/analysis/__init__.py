@@ -1,0 +1,1 @@
+"""What scores and embeddings tell about models: claims of cards, checked."""

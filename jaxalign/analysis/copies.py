@@ -1,0 +1,56 @@
+"""Copies of structures that mean the same, and one that does not: turned, renumbered, stretched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from jaxalign.structures.perturb import perturb_structure
+from jaxalign.structures.structure import Structure
+
+_STRETCH = 1.05
+
+
+def rotated(structures: Sequence[Structure], *, copy: int, seed: int) -> list[Structure]:
+    """Each structure under its own random rotation about the origin, cell and positions together.
+
+    Args:
+      structures: with atoms and positions.
+      copy: number of the copy; another one is another draw.
+      seed: of all draws.
+
+    Returns:
+      Copies with the ids of the structures.
+    """
+    return [_perturbed(structure, "rotation", copy, seed) for structure in structures]
+
+
+def renumbered(structures: Sequence[Structure], *, copy: int, seed: int) -> list[Structure]:
+    """Each structure with its atoms in a random order.
+
+    Args:
+      structures: with atoms and positions.
+      copy: number of the copy; another one is another draw.
+      seed: of all draws.
+
+    Returns:
+      Copies with the ids of the structures.
+    """
+    return [_perturbed(structure, "permutation", copy, seed) for structure in structures]
+
+
+def stretched(structures: Sequence[Structure]) -> list[Structure]:
+    """Each structure 5 % larger: nothing that looks at coordinates gives the same for it."""
+    return [
+        dataclasses.replace(
+            structure,
+            positions=_STRETCH * structure.positions,
+            cell=None if structure.cell is None else _STRETCH * structure.cell,
+        )
+        for structure in structures
+    ]
+
+
+def _perturbed(structure: Structure, kind: str, copy: int, seed: int) -> Structure:
+    changed = perturb_structure(structure, kind, amplitude=1, copy=copy, seed=seed)
+    return dataclasses.replace(changed, id=structure.id)  # a function may look at it
