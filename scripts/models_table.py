@@ -61,6 +61,8 @@ def page() -> str:
     ]
     order = {card.id: number for number, card in enumerate(cards)}
     proofs = [row for path in sorted(RESULTS.glob("proofs_*.json")) for row in _read(path)]
+    speeds = _read(RESULTS / "embed_throughput.json")
+    ratios = {row["model"]: row["ratio"] for row in speeds}
     proofs.sort(key=lambda row: order.get(row["model"], len(order)))
     return "".join(
         (
@@ -76,9 +78,10 @@ def page() -> str:
                     "absolute",
                     "float64",
                     "energy, eV/atom",
+                    "throughput, ours / original",
                     "command",
                 ),
-                map(_proof, proofs),
+                (_proof(row, ratios.get(row["model"])) for row in proofs),
             ),
             _SPEED,
             _table(
@@ -94,7 +97,7 @@ def page() -> str:
                     "waiting",
                     "difference",
                 ),
-                map(_speed, _read(RESULTS / "embed_throughput.json")),
+                map(_speed, speeds),
             ),
         )
     )
@@ -119,10 +122,11 @@ def _shown_layers(layers: Sequence[str]) -> str:
     return ", ".join(layers) if len(layers) <= 6 else f"{layers[0]} … {layers[-1]} ({len(layers)})"
 
 
-def _proof(row: dict[str, Any]) -> tuple:
+def _proof(row: dict[str, Any], ratio: float | None) -> tuple:
     names = ("original", "structures", "hidden_relative_float32", "hidden_absolute_float32")
     names += ("hidden_relative_float64", "energy_ev_per_atom_float32")
-    return (f"`{row['model']}`", *(row.get(name) for name in names), f"`{row['command']}`")
+    shown = "" if ratio is None else f"{ratio:.1f}"
+    return (f"`{row['model']}`", *(row.get(name) for name in names), shown, f"`{row['command']}`")
 
 
 def _speed(row: dict[str, Any]) -> tuple:

@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, Int
 from jaxalign.models.aev import environment_vectors, map_environments
 from jaxalign.models.aev_settings import AEV_1X, AEV_2XT, AevSettings
 from jaxalign.models.ani_inputs import MOLECULES, check_structure, featurize_molecule
+from jaxalign.models.bound import bind
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, EnergyModel, NodeFeatures
 from jaxalign.models.initializers import torch_linear_params
@@ -197,12 +198,6 @@ def init_params(seed: int, *, network: AniNetwork = ANI_1X) -> dict[str, Any]:
     return torch_linear_params(param_shapes(network), seed=seed)
 
 
-@functools.cache
-def _of_network(function: Callable[..., Any], network: AniNetwork) -> Callable[..., Any]:
-    # One object for all members: what is compiled is found again by the identity of the function.
-    return functools.partial(function, network)
-
-
 def atom_encoder(
     card: ModelCard,
     params: Any,
@@ -224,7 +219,7 @@ def atom_encoder(
     energy = None
     if self_energies is not None:
         energy = EnergyModel(
-            interaction=_of_network(interaction_energy, network),
+            interaction=bind(interaction_energy, network),
             reference={z: EV_PER_HARTREE * value for z, value in self_energies.items()},
         )
     return Encoder(
@@ -232,7 +227,7 @@ def atom_encoder(
         params=jax.tree.map(jnp.asarray, params),
         featurize=functools.partial(featurize_molecule, settings=network.aev),
         batching=MOLECULES,
-        apply=_of_network(apply_ani, network),
+        apply=bind(apply_ani, network),
         check=functools.partial(check_structure, settings=network.aev),
         energy=energy,
     )

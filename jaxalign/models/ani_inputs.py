@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jaxalign.models.aev_settings import AevSettings
 from jaxalign.models.batching import RowBuckets
-from jaxalign.models.encoder import Batch, Example, UnsupportedStructureError
+from jaxalign.models.encoder import Batch, Example
 from jaxalign.models.neighbor_list import (
     atoms_size,
     check_molecule,
@@ -59,7 +59,7 @@ def featurize_molecule(structure: Structure, *, settings: AevSettings) -> Exampl
 
 
 def check_structure(structure: Structure, *, settings: AevSettings) -> None:
-    """Refuses what `featurize_molecule` and the buckets refuse, without making inputs.
+    """Refuses what `featurize_molecule` refuses, without making inputs.
 
     Args:
       structure: any structure.
@@ -74,12 +74,6 @@ def check_structure(structure: Structure, *, settings: AevSettings) -> None:
         cutoff=settings.angular_cutoff,
         max_neighbors=MAX_NEIGHBORS,
     )
-    count = len(structure.atomic_numbers)
-    if count > BUCKETS[-1]:
-        raise UnsupportedStructureError(
-            f"the molecule has {count} atoms, above this encoder's limit of {BUCKETS[-1]}; "
-            "split the structure or leave it out (on_error='skip')"
-        )
 
 
 def collate_molecules(examples: Sequence[Example], bucket: int, batch_size: int) -> Batch:
@@ -92,5 +86,6 @@ MOLECULES = RowBuckets(
     buckets=BUCKETS,
     batch_size=rows_per_batch,
     pad=collate_molecules,
+    grows=True,
 )
 """How molecules share batches, whatever the elements."""

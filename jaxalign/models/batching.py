@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from absl import logging
 
 from jaxalign.models.encoder import Batch, BatchPlan, Example, UnsupportedStructureError
 
@@ -21,12 +23,15 @@ class RowBuckets:
       buckets: ascending bucket sizes; the number of compilations is at most their number.
       batch_size: bucket → rows a batch, so that memory stays even over buckets.
       pad: (examples, bucket, rows) → batch.
+      grows: an example above the last bucket gets one of its own, twice as large as often as it
+        takes, instead of being refused.
     """
 
     size: Callable[[Example], int]
     buckets: tuple[int, ...]
     batch_size: Callable[[int], int]
     pad: Callable[[Sequence[Example], int, int], Batch]
+    grows: bool = False
 
     @property
     def smallest(self) -> RowShape:
@@ -37,7 +42,7 @@ class RowBuckets:
         """Makes sure that some bucket holds the example.
 
         Raises:
-          UnsupportedStructureError: if it is larger than the last bucket.
+          UnsupportedStructureError: if it is larger than the last bucket, and buckets do not grow.
         """
         self._bucket(self.size(example))
 
@@ -54,13 +59,16 @@ class RowBuckets:
           different shapes is the number of buckets that occur.
 
         Raises:
-          UnsupportedStructureError: if an example is larger than the last bucket.
+          UnsupportedStructureError: if an example is larger than the last bucket, and buckets do
+            not grow.
         """
         sizes = np.array([self.size(example) for example in examples], np.int64)
         chosen = np.array([self._bucket(size) for size in sizes.tolist()], np.int64)
         plans = []
         for bucket in np.unique(chosen).tolist():
             members, slots = np.flatnonzero(chosen == bucket), self.batch_size(bucket)
+            if bucket > self.buckets[-1]:
+                logging.info("structures above the usual sizes run in a bucket of %d", bucket)
             for start in range(0, len(members), slots):
                 rows = members[start : start + slots]
                 real, computed = float(sizes[rows].sum()), float(bucket * slots)
@@ -75,6 +83,9 @@ class RowBuckets:
         for bucket in self.buckets:
             if size <= bucket:
                 return bucket
+        if self.grows:
+            doublings = math.ceil(math.log2(size / self.buckets[-1]))
+            return self.buckets[-1] * 2**doublings
         raise UnsupportedStructureError(
             f"size {size} is above this encoder's limit of {self.buckets[-1]}; "
             "split the structure or leave it out (on_error='skip')"

@@ -36,6 +36,7 @@ from jaxtyping import Array, Float
 
 from jaxalign.models.atom_graph import check_atoms
 from jaxalign.models.bond_graph import bond_packing, featurize_bonds
+from jaxalign.models.bound import bind
 from jaxalign.models.card import ModelCard
 from jaxalign.models.chgnet_updates import (
     angle_changes,
@@ -181,13 +182,13 @@ def crystal_encoder(
             structure, atom_cutoff=settings.atom_cutoff, bond_cutoff=settings.bond_cutoff
         )
 
-    energy = functools.partial(interaction_energy, settings=settings)
+    energy = bind(interaction_energy, settings=settings)
     return Encoder(
         card=card,
         params=jax.tree.map(jnp.asarray, params),
         featurize=featurize,
         batching=bond_packing(settings.atom_cutoff),
-        apply=functools.partial(apply_chgnet, settings=settings),
+        apply=bind(apply_chgnet, settings=settings),
         check=check,
         energy=EnergyModel(interaction=energy, reference=reference),
     )

@@ -50,7 +50,7 @@ DEFAULT_LAYER = "descriptor"
 _EQUIVARIANT = "_equivariant"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Mace:
     """A MACE without its parameters.
 

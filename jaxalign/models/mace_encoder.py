@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from jaxalign.models.atom_graph import check_atoms, neighbor_pairs
+from jaxalign.models.bound import bind
 from jaxalign.models.card import ModelCard
-from jaxalign.models.encoder import Batch, Encoder, EnergyModel, Example
+from jaxalign.models.encoder import Encoder, EnergyModel, Example
 from jaxalign.models.graph_packing import Field, GraphPacking
 from jaxalign.models.mace import DEFAULT_LAYER, Mace, apply_mace, interaction_energy
 from jaxalign.models.mace_file import read_settings
@@ -84,18 +84,14 @@ def mace_encoder(
     Returns:
       An encoder of molecules and crystals, with energies.
     """
-
-    def interaction(params: Any, batch: Batch) -> Float[Array, " graphs"]:
-        return interaction_energy(model, params, batch)
-
     return Encoder(
         card=card,
         params=jax.tree.map(lambda x: jnp.asarray(x, np.float32), params),
         featurize=functools.partial(featurize_mace, settings=model.settings),
         batching=mace_packing(model.settings),
-        apply=functools.partial(apply_mace, model),
+        apply=bind(apply_mace, model),
         check=functools.partial(check_mace, settings=model.settings),
-        energy=EnergyModel(interaction, reference),
+        energy=EnergyModel(bind(interaction_energy, model), reference),
     )
 
 

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxalign.models.atom_graph import check_atoms
+from jaxalign.models.bound import bind
 from jaxalign.models.card import ModelCard
 from jaxalign.models.edge_filters import EdgeBasis, edge_basis, edge_filters
 from jaxalign.models.encoder import Encoder, EnergyModel, NodeFeatures
@@ -236,7 +237,7 @@ def crystal_encoder(
     Returns:
       An encoder of crystals and molecules with positions; its nodes are the atoms.
     """
-    interaction = functools.partial(interaction_energy, config=config)
+    interaction = bind(interaction_energy, config=config)
     return Encoder(
         card=card,
         params=jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params),
@@ -245,6 +246,6 @@ def crystal_encoder(
         ),
         check=functools.partial(check_atoms, known=config.elements, family="SevenNet"),
         batching=PACKING,
-        apply=functools.partial(apply_sevennet, config=config),
+        apply=bind(apply_sevennet, config=config),
         energy=None if reference is None else EnergyModel(interaction, reference),
     )

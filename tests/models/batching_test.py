@@ -1,5 +1,7 @@
 """Every example lands once, in the smallest bucket that holds it, in stable order."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from jaxalign.models.encoder import UnsupportedStructureError
 BUCKETS = (4, 8, 20)
 
 
-def buckets(rows=lambda bucket: 40 // bucket):
+def buckets(rows=lambda bucket: max(1, 40 // bucket)):
     """A batch tells what it was made of."""
     return RowBuckets(
         size=lambda example: len(example["x"]),
@@ -51,3 +53,10 @@ def test_too_large_says_the_limit():
     assert buckets().collate([of_size(20)], (20, 2))["shape"].tolist() == [1, 20, 2]
     with pytest.raises(UnsupportedStructureError, match=r"size 21 .* limit of 20"):
         buckets().check(of_size(21))
+
+
+def test_buckets_that_grow_take_everything():
+    growing = dataclasses.replace(buckets(), grows=True)
+    growing.check(of_size(500))
+    shapes = [plan.shape[0] for plan in growing.plan([of_size(n) for n in (3, 20, 21, 40, 41)])]
+    assert shapes == [4, 20, 40, 40, 80]

@@ -46,9 +46,11 @@ def test_ids_equal_float64_truth(rng, similarity, mean_cosine):
 @pytest.mark.parametrize("mean_cosine", [pytest.param(0.0, marks=pytest.mark.slow), 0.998])
 def test_devices_and_tile_sizes_give_the_same_ids_as_the_host(rng, device, mean_cosine):
     x = oracles.anisotropic(rng, N, D, mean_cosine)
+    # Each tile size is a compilation: all of them run with the slow case.
+    tiles = {"cosine": (64,), "euclidean": (257,)} if mean_cosine else {}
     for similarity in ("cosine", "euclidean"):
         truth = oracles.knn(stored(x, similarity), 25, similarity)
-        for tile in (64, 257):
+        for tile in tiles.get(similarity, (64, 257)):
             found = neighbors(x, k=25, similarity=similarity, tile_size=tile)
             np.testing.assert_array_equal(found.indices, truth)
             assert found.diagnostics["rows_searched_fully"] == 0
