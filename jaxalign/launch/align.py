@@ -23,7 +23,7 @@ from jaxalign import api
 from jaxalign.alignment.align import DEFAULT_BUDGET
 from jaxalign.embeddings.formats import read_embedding_collection
 from jaxalign.embeddings.preprocess import NORMALIZATIONS
-from jaxalign.launch import distributed, runtime, workflow
+from jaxalign.launch import distributed, folders, runtime, workflow
 from jaxalign.launch.process import run_verb
 from jaxalign.metrics import registry as metrics
 from jaxalign.pairwise.search_arguments import SIMILARITIES
@@ -63,8 +63,8 @@ def main(words: Sequence[str]) -> None:
     """Aligns and prints the strongest pairs."""
     if words:
         raise ValueError(f"unexpected arguments {list(words)}: separate files with commas")
-    workdir = workflow.folder(_WORKDIR.value)
-    workflow.require_same_files(_EMBEDDINGS.value)
+    workdir = folders.folder(_WORKDIR.value)
+    folders.require_same_files(_EMBEDDINGS.value)
     with runtime.session():
         alignment = api.align(
             read_embedding_collection(_EMBEDDINGS.value, in_memory=False),

@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from jaxalign import api
-from jaxalign.launch import distributed, runtime, workflow
+from jaxalign.launch import distributed, folders, reading, runtime, workflow
 from jaxalign.launch.embedding_work import describe_embedding
 from jaxalign.launch.energy_table import write_energies
 from jaxalign.launch.process import run_verb
@@ -75,8 +75,8 @@ def main(words: Sequence[str]) -> None:
         "elements": _ELEMENTS.value,
         "perturb": _perturbation(),
     }
-    workdir = workflow.folder(_WORKDIR.value, remote=not _ENERGIES.value)
-    structures = workflow.read_dataset(settings, on_error=_ON_ERROR.value)
+    workdir = folders.folder(_WORKDIR.value, remote=not _ENERGIES.value)
+    structures = reading.read_dataset(settings, on_error=_ON_ERROR.value)
     models = workflow.model_ids(_MODELS.value)
     with runtime.session():
         done = workflow.embed_models(

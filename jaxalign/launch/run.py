@@ -17,7 +17,7 @@ from ml_collections import config_flags
 from jaxalign import api
 from jaxalign.alignment.plan import plan_metrics
 from jaxalign.analysis.rotation_table import check_count, rotation_table
-from jaxalign.launch import distributed, runtime, workflow
+from jaxalign.launch import distributed, folders, reading, runtime, workflow
 from jaxalign.launch.energy_table import write_energies
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.multihost import is_primary_process
@@ -39,9 +39,9 @@ def main(words: Sequence[str]) -> None:
     """Runs the whole way once."""
     if words:
         raise ValueError(f"unexpected arguments {list(words)}: options start with --")
-    config, workdir = _CONFIG.value, workflow.folder(_WORKDIR.value)
+    config, workdir = _CONFIG.value, folders.folder(_WORKDIR.value)
     api.require_sound_jax()
-    structures = workflow.read_dataset(config.dataset, on_error=_ON_ERROR.value)
+    structures = reading.read_dataset(config.dataset, on_error=_ON_ERROR.value)
     logging.info("%d structures of %s", len(structures), structures.name)
     # A misspelled metric or an impossible k fails before the first model runs.
     settings = {
@@ -77,7 +77,7 @@ def main(words: Sequence[str]) -> None:
         alignment = api.align(
             embedded.embeddings,
             **settings,
-            groups=workflow.groups(structures),
+            groups=reading.groups(structures),
             seed=config.dataset.seed,
             mesh=distributed.chosen_mesh(),
             tile_size=config.tile_size,

@@ -32,7 +32,7 @@ from ml_collections import config_flags
 
 from jaxalign import api
 from jaxalign.archives.atomic import require_writable
-from jaxalign.launch import distributed, runtime, workflow
+from jaxalign.launch import distributed, folders, runtime
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.failures import stop_together
 from jaxalign.parallel.multihost import is_primary_process
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> None:
             "--mesh has no meaning for a sweep: --config.strong and --config.weak list the numbers "
             "of devices, --config.base.devices is for all other points"
         )
-    folder = workflow.folder(_WORKDIR.value) / FOLDER
+    folder = folders.folder(_WORKDIR.value) / FOLDER
     plan = plan_sweep(config.to_dict(), devices=len(jax.devices()), processes=jax.process_count())
     with stop_together():
         if is_primary_process():

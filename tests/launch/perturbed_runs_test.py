@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxalign.launch.workflow import read_dataset
+from jaxalign.launch.reading import read_dataset
 
 
 def _settings(**perturb):
