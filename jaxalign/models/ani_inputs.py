@@ -55,6 +55,7 @@ def featurize_molecule(structure: Structure, *, settings: AevSettings) -> Exampl
         species=settings.species,
         cutoff=settings.angular_cutoff,
         max_neighbors=MAX_NEIGHBORS,
+        family="ANI",
     )
 
 
@@ -73,6 +74,7 @@ def check_structure(structure: Structure, *, settings: AevSettings) -> None:
         species=settings.species,
         cutoff=settings.angular_cutoff,
         max_neighbors=MAX_NEIGHBORS,
+        family="ANI",
     )
 
 

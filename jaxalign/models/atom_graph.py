@@ -15,6 +15,7 @@ from jaxalign.structures.structure import Structure
 
 CLOSEST = 0.05  # Å; atoms nearer than this are one atom given twice
 _SEARCHED = 1.0  # Å; radius of the search for such atoms
+_LISTED = 20  # elements named in a message
 _FLAT = 1e-3  # volume of a periodic cell relative to a box of its edges; less is no cell
 
 
@@ -74,8 +75,26 @@ def check_atoms(
       periodic: whether it takes periodic structures.
 
     Raises:
+      UnsupportedStructureError: as `require_atoms`, or if atoms are coincident.
+    """
+    require_atoms(structure, known=known, family=family, periodic=periodic)
+    _check_distances(structure)
+
+
+def require_atoms(
+    structure: Structure, *, known: Collection[int], family: str, periodic: bool = True
+) -> None:
+    """`check_atoms` without a search for coincident atoms.
+
+    Args:
+      structure: a sample.
+      known: atomic numbers that the network was trained on.
+      family: name of the network, for messages.
+      periodic: whether it takes periodic structures.
+
+    Raises:
       UnsupportedStructureError: if there are no atoms, or they are of a foreign element, not
-        finite, coincident, or periodic where that cannot be, or the periodic cell is flat.
+        finite, or periodic where that cannot be, or the periodic cell is flat.
     """
     numbers, positions = structure.atomic_numbers, structure.positions
     if numbers is None or positions is None or not len(numbers):
@@ -83,15 +102,18 @@ def check_atoms(
             "3-D encoders need atoms with positions, and this structure has none; "
             "read the data from a source with coordinates"
         )
-    if foreign := sorted({int(z) for z in numbers} - set(known)):
+    if foreign := sorted(set(numbers.tolist()).difference(known)):
+        listed = (
+            ", ".join(map(_symbol, known)) if len(known) <= _LISTED else f"{len(known)} elements"
+        )
         raise UnsupportedStructureError(
-            f"{family} was not trained on {', '.join(map(_symbol, foreign))}, which this structure "
-            "holds; leave it out (on_error='skip') or take an encoder for these elements"
+            f"{family} knows {listed} only, and the structure holds "
+            f"{', '.join(map(_symbol, foreign))}; leave it out (on_error='skip') or take an "
+            "encoder for these elements"
         )
     if not np.isfinite(positions).all():
         raise UnsupportedStructureError("positions hold NaN or infinity; mend the source")
     _check_cell(structure, family=family, periodic=periodic)
-    _check_distances(structure)
 
 
 def _check_cell(structure: Structure, *, family: str, periodic: bool) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from ase.data import chemical_symbols
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.distance import cdist
 
+from jaxalign.models.atom_graph import CLOSEST, require_atoms
 from jaxalign.models.encoder import Batch, Example, UnsupportedStructureError
 from jaxalign.structures.structure import Structure
 
-CLOSEST = 0.05  # Å; atoms nearer than this are one atom given twice
-
 
 def featurize_atoms(
-    structure: Structure, *, species: Mapping[int, int], cutoff: float, max_neighbors: int
+    structure: Structure,
+    *,
+    species: Mapping[int, int],
+    cutoff: float,
+    max_neighbors: int,
+    family: str,
 ) -> Example:
     """Species, positions and neighbors of a molecule.
 
@@ -25,6 +28,7 @@ def featurize_atoms(
       species: atomic number → species number, for all elements that the network knows.
       cutoff: radius of the neighbor list, Å.
       max_neighbors: most neighbors that one atom may have.
+      family: name of the network, for messages.
 
     Returns:
       `species` `[atoms]` int32; `positions` `[atoms, 3]` float64, Å, relative to their mean, so
@@ -35,18 +39,25 @@ def featurize_atoms(
       UnsupportedStructureError: if there are no atoms, or they are periodic, of a foreign element,
         not finite, coincident or too crowded.
     """
-    numbers, positions = _atoms(structure, species)
+    positions = _positions(structure, species, family)
     neighbors = neighbor_slots(positions, cutoff=cutoff)
     _check_crowd(neighbors.shape[1], cutoff=cutoff, max_neighbors=max_neighbors)
     return {
-        "species": np.array([species[number] for number in numbers.tolist()], np.int32),
+        "species": np.array(
+            [species[number] for number in structure.atomic_numbers.tolist()], np.int32
+        ),
         "positions": positions - positions.mean(axis=0),
         "neighbors": neighbors,
     }
 
 
 def check_molecule(
-    structure: Structure, *, species: Mapping[int, int], cutoff: float, max_neighbors: int
+    structure: Structure,
+    *,
+    species: Mapping[int, int],
+    cutoff: float,
+    max_neighbors: int,
+    family: str,
 ) -> None:
     """Refuses what `featurize_atoms` refuses, without making inputs.
 
@@ -55,11 +66,12 @@ def check_molecule(
       species: atomic number → species number, for all elements that the network knows.
       cutoff: radius of the neighbor list, Å.
       max_neighbors: most neighbors that one atom may have.
+      family: name of the network, for messages.
 
     Raises:
       UnsupportedStructureError: as `featurize_atoms` does.
     """
-    _, positions = _atoms(structure, species)
+    positions = _positions(structure, species, family)
     most = int(_near(positions, cutoff).sum(axis=1).max())
     _check_crowd(most, cutoff=cutoff, max_neighbors=max_neighbors)
 
@@ -72,35 +84,11 @@ def _check_crowd(most: int, *, cutoff: float, max_neighbors: int) -> None:
         )
 
 
-def _atoms(
-    structure: Structure, species: Mapping[int, int]
-) -> tuple[Int[np.ndarray, " atoms"], Float[np.ndarray, "atoms 3"]]:
-    numbers, positions = structure.atomic_numbers, structure.positions
-    if numbers is None or positions is None or not len(numbers):
-        raise UnsupportedStructureError(
-            "3-D encoders need atoms with positions, and this structure has none; "
-            "read the data from a source with coordinates"
-        )
-    if any(structure.pbc):
-        raise UnsupportedStructureError(
-            "this encoder takes molecules, and the structure is periodic; take an encoder for "
-            "materials, or set pbc to False if the cell is only a box around a molecule"
-        )
-    if not np.isfinite(positions).all():
-        raise UnsupportedStructureError("positions hold NaN or infinity; mend the source")
-    foreign = sorted(set(numbers.tolist()) - species.keys())
-    if foreign:
-        known = ", ".join(chemical_symbols[number] for number in species)
-        names = ", ".join(_symbol(number) for number in foreign)
-        raise UnsupportedStructureError(
-            f"this encoder knows {known} only, and the structure holds {names}; "
-            "leave it out (on_error='skip') or take an encoder for these elements"
-        )
-    return numbers, np.asarray(positions, np.float64)
-
-
-def _symbol(number: int) -> str:
-    return chemical_symbols[number] if 0 < number < len(chemical_symbols) else f"element {number}"
+def _positions(
+    structure: Structure, species: Mapping[int, int], family: str
+) -> Float[np.ndarray, "atoms 3"]:
+    require_atoms(structure, known=species.keys(), family=family, periodic=False)
+    return np.asarray(structure.positions, np.float64)
 
 
 def neighbor_slots(

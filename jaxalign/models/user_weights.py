@@ -1,7 +1,7 @@
 """Encoders from weights that users bring: one loader for each architecture.
 
     encoder = jaxalign.load_weights("mace-mp-0-medium.model", architecture="mace")
-    jaxalign embed --models=mace:/home/me/mace-mp-0-medium.model --dataset=crystals --workdir=W
+    jaxalign embed --models=mace:mace-mp-0-medium.model --dataset=crystals --workdir=W
 
 Torch files (state dicts, training checkpoints, whole models), safetensors and npz are read; nothing
 in a file is ever executed. What a file does not tell stands in a configuration, `NAME.json` or
@@ -76,7 +76,7 @@ def user_entry(model_id: str) -> ModelEntry:
     """Registry entry of a weight file.
 
     Args:
-      model_id: `"architecture:path"`, e.g. `"mace:/home/me/mace-mp-0-medium.model"`.
+      model_id: `"architecture:path"`, e.g. `"mace:mace-mp-0-medium.model"`.
 
     Returns:
       An entry without archives. Its id is the file's name without suffix.

@@ -81,7 +81,10 @@ def bad(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"atomic_numbers": np.array([1, 99], np.int32)}, "Test was not trained on Es"),
+        (
+            {"atomic_numbers": np.array([1, 99], np.int32)},
+            "Test knows 94 elements only, and the structure holds Es",
+        ),
         ({"atomic_numbers": np.array([0, 300], np.int32)}, "element 0|X, element 300"),
         ({"positions": np.array([[0, 0, 0], [np.nan, 0, 0]])}, "NaN"),
         ({"positions": np.array([[0, 0, 0], [4.01, 0, 0]])}, r"atoms 0 and 1 are 0\.01 Å"),

@@ -283,7 +283,10 @@ def test_elements_without_training_data_are_named():
     model = encoder()
     structure = crystal("PoO", np.eye(3) * 4, [84, 8], [[0, 0, 0], [2, 2, 2]])
     for refuse in (model.check, model.featurize):
-        with pytest.raises(UnsupportedStructureError, match="CHGNet was not trained on Po"):
+        with pytest.raises(
+            UnsupportedStructureError,
+            match="CHGNet knows 89 elements only, and the structure holds Po",
+        ):
             refuse(structure)
     model.check(RUTILE)
 

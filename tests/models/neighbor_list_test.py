@@ -22,7 +22,9 @@ def atoms(numbers, positions, **rest):
 
 
 def featurize(structure, *, cutoff=2.0, most=8):
-    return featurize_atoms(structure, species={1: 0, 6: 1}, cutoff=cutoff, max_neighbors=most)
+    return featurize_atoms(
+        structure, species={1: 0, 6: 1}, cutoff=cutoff, max_neighbors=most, family="Test"
+    )
 
 
 def test_neighbors_are_all_atoms_within_the_cutoff_in_order(rng):
@@ -69,12 +71,15 @@ def test_unsupported_structures_are_refused_with_the_reason(structure, message):
     with pytest.raises(UnsupportedStructureError, match=message):
         featurize(structure)
     with pytest.raises(UnsupportedStructureError, match=message):
-        check_molecule(structure, species={1: 0, 6: 1}, cutoff=2.0, max_neighbors=8)
+        check_molecule(structure, species={1: 0, 6: 1}, cutoff=2.0, max_neighbors=8, family="Test")
 
 
 def test_a_molecule_passes_the_check():
     structure = atoms([1, 6, 6], [[0, 0, 0], [1, 0, 0], [0, 2, 0]])
-    assert check_molecule(structure, species={1: 0, 6: 1}, cutoff=2.0, max_neighbors=2) is None
+    assert (
+        check_molecule(structure, species={1: 0, 6: 1}, cutoff=2.0, max_neighbors=2, family="Test")
+        is None
+    )
 
 
 def test_a_box_around_a_molecule_is_no_periodicity():
