@@ -37,19 +37,19 @@ $(TPU)/.installed: pyproject.toml
 	$(TPU)/bin/pip install --quiet --disable-pip-version-check --editable '.[tpu]' 'pytest>=8.3' 'beartype>=0.20'
 	@touch $@
 
-demo: $(VENV)/.installed-report
+demo: $(VENV)/.installed-all
 	$(BIN)/jaxalign run --config=configs/molecules.py --workdir=$(DEMO)
 
-test: $(VENV)/.installed-report,test
+test: $(VENV)/.installed-all,test
 	$(BIN)/python -m pytest -n 2 --dist=loadfile -m 'not slow' --ignore=tests/parallel/tpu_compile_test.py
 
-test-slow: $(VENV)/.installed-report,test
+test-slow: $(VENV)/.installed-all,test
 	$(BIN)/python -m pytest -m slow --ignore=tests/parallel/tpu_compile_test.py
 
 test-tpu: $(TPU)/.installed
 	$(TPU)/bin/python -m pytest -m tpu_compile tests/parallel/tpu_compile_test.py
 
-bench: $(VENV)/.installed-report,test
+bench: $(VENV)/.installed-all,test
 	$(BIN)/python benchmarks/metric_throughput.py --output=throughput.json
 	$(BIN)/python benchmarks/peers.py --output=peers.json
 

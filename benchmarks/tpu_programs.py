@@ -13,11 +13,11 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
-from jaxalign.models.albert_bert import TOKENS_PER_BATCH
-from jaxalign.models.catalog_rxn import RXNFP_BERT
 from jaxalign.models.encoder import NodeFeatures
+from jaxalign.models.language.albert_bert import TOKENS_PER_BATCH
+from jaxalign.models.language.catalog_rxn import RXNFP_BERT
+from jaxalign.models.language.transformer import hidden_states, param_shapes
 from jaxalign.models.pooling import pool
-from jaxalign.models.transformer import hidden_states, param_shapes
 from jaxalign.pairwise.gram_ring import accumulate_arguments, sharded_accumulate
 from jaxalign.pairwise.gram_schedule import ring_steps
 from jaxalign.pairwise.search import search_program, search_shapes

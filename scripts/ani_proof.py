@@ -14,10 +14,10 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import AllChem
 
-from jaxalign.models import ani
-from jaxalign.models.ani_inputs import slots_per_atom
+from jaxalign.models.ani import ani
+from jaxalign.models.ani.ani_inputs import slots_per_atom
+from jaxalign.models.ani.neighbor_list import collate_atoms
 from jaxalign.models.encoder import Encoder
-from jaxalign.models.neighbor_list import collate_atoms
 from jaxalign.structures.datasets import load_dataset
 from jaxalign.structures.structure import Structure
 

@@ -11,9 +11,9 @@ from chgnet.model.model import CHGNet
 from pymatgen.core import Lattice
 from pymatgen.core import Structure as Crystal
 
-from jaxalign.models.atom_graph import neighbor_pairs
-from jaxalign.models.catalog_chgnet import RELEASES
-from jaxalign.models.chgnet import hidden_states, readout_states
+from jaxalign.models.atomistic.atom_graph import neighbor_pairs
+from jaxalign.models.chgnet.catalog_chgnet import RELEASES
+from jaxalign.models.chgnet.chgnet import hidden_states, readout_states
 from jaxalign.models.encoder import Encoder
 from jaxalign.structures.structure import Structure
 

@@ -27,7 +27,7 @@ from torchani.neurochem import Constants, load_model_ensemble, load_sae
 
 from jaxalign.archives.fetch import fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models import ani, catalog_ani
+from jaxalign.models.ani import ani, catalog_ani
 from jaxalign.structures.structure import Structure
 
 COMMAND = "python scripts/golden_ani.py --out=tests/data --proofs=benchmarks/results"

@@ -23,7 +23,7 @@ from Auto3D.engines.models.ani2xt import ANI2xt
 from Auto3D.engines.models.species import to_ani2xt_species
 
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models import ani, catalog_ani2xt
+from jaxalign.models.ani import ani, catalog_ani2xt
 from jaxalign.structures.structure import Structure
 
 COMMAND = "python scripts/golden_ani2xt.py --out=tests/data --proofs=benchmarks/results"

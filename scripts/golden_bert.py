@@ -25,9 +25,9 @@ import torch
 import transformers
 
 from jaxalign.archives.fetch import fetch
-from jaxalign.models.catalog_rxn import ENTRIES
 from jaxalign.models.encoder import Encoder
-from jaxalign.models.tokens import canonical_smiles, split_smiles
+from jaxalign.models.language.catalog_rxn import ENTRIES
+from jaxalign.models.language.tokens import canonical_smiles, split_smiles
 from jaxalign.structures.structure import Structure
 
 SMILES = (

@@ -29,9 +29,9 @@ import jaxalign
 from jaxalign.archives.entries import read_entry
 from jaxalign.archives.fetch import fetch
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models.catalog_admet import ENTRIES
-from jaxalign.models.dmpnn import DEPTH, LAYERS
-from jaxalign.models.molecular_graph import ATOM_FEATURES, BOND_FEATURES, featurize_graph
+from jaxalign.models.dmpnn.catalog_admet import ENTRIES
+from jaxalign.models.dmpnn.dmpnn import DEPTH, LAYERS
+from jaxalign.models.dmpnn.molecular_graph import ATOM_FEATURES, BOND_FEATURES, featurize_graph
 from jaxalign.structures.structure import Structure
 
 SMILES = (

@@ -32,11 +32,11 @@ from e3nn import o3
 from mace import data, modules, tools
 from mace.modules.utils import extract_invariant
 
-from jaxalign.models import mace
-from jaxalign.models.mace_encoder import featurize_mace, mace_packing
-from jaxalign.models.mace_file import read_settings
-from jaxalign.models.mace_weights import convert_params, reference_energies
-from jaxalign.models.user_file import read_user_file
+from jaxalign.models.mace import mace
+from jaxalign.models.mace.mace_encoder import featurize_mace, mace_packing
+from jaxalign.models.mace.mace_file import read_settings
+from jaxalign.models.mace.mace_weights import convert_params, reference_energies
+from jaxalign.models.weight_files.user_file import read_user_file
 from jaxalign.structures.datasets import load_dataset
 from jaxalign.structures.structure import Structure
 

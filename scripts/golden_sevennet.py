@@ -35,9 +35,9 @@ from sevenn.util import pretrained_name_to_path
 from torch_geometric.loader.dataloader import Collater
 
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models import sevennet
-from jaxalign.models.catalog_sevennet import read_sevennet
-from jaxalign.models.pair_graph import PACKING, featurize_pairs
+from jaxalign.models.sevennet import sevennet
+from jaxalign.models.sevennet.catalog_sevennet import read_sevennet
+from jaxalign.models.sevennet.pair_graph import PACKING, featurize_pairs
 from jaxalign.structures.datasets import load_dataset
 from jaxalign.structures.structure import Structure
 

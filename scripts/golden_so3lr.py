@@ -29,10 +29,10 @@ from rdkit.Chem import AllChem
 from so3krates_torch.calculator.so3 import SO3LRCalculator
 
 from jaxalign.archives.pinned import ARCHIVES
-from jaxalign.models import so3krates, so3lr_energy
 from jaxalign.models.graph_packing import GraphPacking
 from jaxalign.models.registry import load_model
-from jaxalign.models.so3krates_graph import SPECIES
+from jaxalign.models.so3lr import so3krates, so3lr_energy
+from jaxalign.models.so3lr.so3krates_graph import SPECIES
 from jaxalign.structures.datasets import load_dataset
 from jaxalign.structures.structure import Structure
 

@@ -19,7 +19,7 @@ import ase.build
 import numpy as np
 
 from benchmarks.originals.soap import ROWS
-from jaxalign.models import coulomb, soap
+from jaxalign.models.descriptors import coulomb, soap
 from jaxalign.structures.datasets import load_dataset
 from jaxalign.structures.structure import Structure
 

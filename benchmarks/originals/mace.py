@@ -16,7 +16,7 @@ from e3nn import o3
 from mace import data, modules, tools
 from mace.tools.torch_geometric.dataloader import DataLoader
 
-from jaxalign.models.catalog_mace import TWIN
+from jaxalign.models.mace.catalog_mace import TWIN
 from jaxalign.structures.structure import Structure
 
 STRUCTURES_PER_BATCH = 16

@@ -1,7 +1,7 @@
 """SOAP, Coulomb and sine matrices as DScribe computes them (dscribe 2.1.2, which needs ase < 3.26).
 
 DScribe has no pseudo-elements: it computes the partial power spectra of all pairs of elements of a
-structure, and their weights contract these to the rows of `jaxalign.models.soap`.
+structure, and their weights contract these to the rows of `jaxalign.models.descriptors.soap`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from dscribe.descriptors import SOAP, CoulombMatrix, SineMatrix
 
-from jaxalign.models import coulomb, soap
+from jaxalign.models.descriptors import coulomb, soap
 from jaxalign.structures.structure import Structure
 
 

@@ -17,17 +17,17 @@ from jaxalign.models.user_weights import is_user_model, user_entry
 
 # Every module here defines `ENTRIES: tuple[ModelEntry, ...]`; order of modules = order of listings.
 _MODULES = (
-    "catalog_rxn",
-    "catalog_admet",
-    "catalog_ani",
-    "catalog_ani2xt",
-    "catalog_so3lr",
-    "catalog_chgnet",
-    "catalog_mace",
-    "catalog_sevennet",
-    "controls",
-    "descriptors",
-    "descriptors_aev",
+    "language.catalog_rxn",
+    "dmpnn.catalog_admet",
+    "ani.catalog_ani",
+    "ani.catalog_ani2xt",
+    "so3lr.catalog_so3lr",
+    "chgnet.catalog_chgnet",
+    "mace.catalog_mace",
+    "sevennet.catalog_sevennet",
+    "descriptors.controls",
+    "descriptors.descriptors",
+    "descriptors.descriptors_aev",
 )
 
 

@@ -25,8 +25,8 @@ from typing import Any
 
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.mace_encoder import load_mace
-from jaxalign.models.user_file import UserFile, read_user_file
+from jaxalign.models.mace.mace_encoder import load_mace
+from jaxalign.models.weight_files.user_file import UserFile, read_user_file
 
 # Architecture → function that makes an encoder of a file. The card of the encoder says what the
 # implementation was proven on.

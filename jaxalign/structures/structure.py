@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Structure:
-    """One sample. Any subset of the three views (atoms, SMILES, sequence) may be present.
+    """One sample. Any subset of the views (atoms, SMILES, sequence, backbone) may be present.
 
     Attributes:
       id: stable identifier; embeddings are matched across encoders by it.
@@ -23,7 +23,12 @@ class Structure:
       cell: `[3, 3]` float64 lattice vectors as rows in Å, or None for a molecule.
       pbc: periodicity along each lattice vector.
       smiles: SMILES string, or None.
-      sequence: one-letter residue sequence, or None.
+      sequence: one-letter residue sequence, `X` where the residue is not one of the twenty, or
+        None.
+      backbone: `[residues, 4, 3]` float64 coordinates of N, CA, C and O in Å, NaN where an atom is
+        missing, or None; residue i is letter i of `sequence`.
+      residue_numbers: `[residues]` int32 numbers of the residues of `backbone`, ascending; a gap is
+        a chain break. None: 0, 1, 2, …
       labels: named scalars (units in the name, e.g. `u0_hartree`).
       group: structures of one group (conformers, parent, trajectory) are never counted as each
         other's neighbors when group-aware exclusion is asked for; None = a group of its own.
@@ -36,6 +41,8 @@ class Structure:
     pbc: tuple[bool, bool, bool] = (False, False, False)
     smiles: str | None = None
     sequence: str | None = None
+    backbone: Float[np.ndarray, "residues 4 3"] | None = None
+    residue_numbers: Int[np.ndarray, " residues"] | None = None
     labels: Mapping[str, float] = dataclasses.field(default_factory=dict)
     group: str | None = None
 
@@ -54,6 +61,11 @@ class Structure:
             else:
                 data = np.ascontiguousarray(array, dtype=dtype)
                 state.update(f"{data.shape}".encode() + data.tobytes())
+        # Only where there is one, so that structures without keep the hash they have had.
+        for array, dtype in ((self.backbone, "<f8"), (self.residue_numbers, "<i4")):
+            if array is not None:
+                data = np.ascontiguousarray(array, dtype=dtype)
+                state.update(f"{dtype}{data.shape}".encode() + data.tobytes())
         return state.digest()
 
 

@@ -10,12 +10,12 @@ import safetensors.numpy
 
 from jaxalign.launch import workflow
 from jaxalign.models import registry
-from jaxalign.models.checkpoints import CheckpointError
 from jaxalign.models.encoder import Encoder
-from jaxalign.models.user_file import read_user_file
 from jaxalign.models.user_weights import LOADERS, load_weights
-from jaxalign.models.weights import WeightsError, count_params
-from tests.models.torch_writer import Raw, Tensor, emit, write_zip
+from jaxalign.models.weight_files.checkpoints import CheckpointError
+from jaxalign.models.weight_files.user_file import read_user_file
+from jaxalign.models.weight_files.weights import WeightsError, count_params
+from tests.models.weight_files.torch_writer import Raw, Tensor, emit, write_zip
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "data" / "golden_mace.npz"
 CONFIG = {"avg_num_neighbors": 61.9649}

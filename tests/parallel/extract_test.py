@@ -12,9 +12,11 @@ from jaxalign.embeddings.heads import compiled_head
 from jaxalign.embeddings.own_function import as_encoder
 from jaxalign.embeddings.sources import StoredEmbeddings
 from jaxalign.embeddings.store import open_store
-from jaxalign.models import albert_bert, ani, dmpnn, transformer
+from jaxalign.models.ani import ani
 from jaxalign.models.card import ModelCard
-from jaxalign.models.tokens import SmilesTokenizer
+from jaxalign.models.dmpnn import dmpnn
+from jaxalign.models.language import albert_bert, transformer
+from jaxalign.models.language.tokens import SmilesTokenizer
 from jaxalign.parallel import mesh as mesh_module
 from jaxalign.parallel.mesh import make_mesh
 from jaxalign.structures.datasets import load_dataset

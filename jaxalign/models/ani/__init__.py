@@ -1,0 +1,1 @@
+"""ANI: atomic environment vectors and one small network an element."""

@@ -1,0 +1,1 @@
+"""What networks over atoms share: neighbor graphs and equivariant algebra."""

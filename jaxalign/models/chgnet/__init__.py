@@ -1,0 +1,1 @@
+"""CHGNet: atoms, bonds and angles of crystals."""

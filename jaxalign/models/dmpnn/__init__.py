@@ -1,0 +1,1 @@
+"""D-MPNN: directed messages over the bonds of molecular graphs."""

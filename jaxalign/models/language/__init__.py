@@ -1,0 +1,1 @@
+"""Language models over SMILES, protein sequences and text."""

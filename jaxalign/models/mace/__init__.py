@@ -1,0 +1,1 @@
+"""MACE: higher-order equivariant messages."""

@@ -1,0 +1,1 @@
+"""SevenNet: NequIP-like equivariant convolutions."""

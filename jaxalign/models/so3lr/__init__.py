@@ -1,0 +1,1 @@
+"""SO3LR: an equivariant transformer with long-range energies."""
