@@ -38,6 +38,14 @@ def centered(a, how):
     return a - np.diag(np.diag(a))
 
 
+def row_sums(a):
+    """Trace and squared diagonal of the doubly centered matrix; squared row sums off the diagonal."""
+    double, n = centered(a, "biased"), len(a)
+    off = a - a[~np.eye(n, dtype=bool)].mean()
+    off = off - np.diag(np.diag(off))
+    return np.trace(double), np.square(np.diag(double)).sum(), np.square(off.sum(1)).sum()
+
+
 def terms(matrices, how):
     """[m, m] inner products of the centered matrices."""
     flat = np.stack([centered(a, how).ravel() for a in matrices])

@@ -17,6 +17,7 @@ from jaxalign.alignment.engine import PairScore
 from jaxalign.alignment.inputs import collect_inputs
 from jaxalign.alignment.plan import EDGE_BYTES, MetricPlan, graph_sizes, plan_metrics
 from jaxalign.alignment.results import COLUMNS, FOLDER, Alignment
+from jaxalign.alignment.significance_columns import significance_columns
 from jaxalign.alignment.state import State
 from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
@@ -158,6 +159,7 @@ def _table(scores: Sequence[PairScore], state: State) -> pd.DataFrame:
     inputs = state.inputs
     dtypes = {m.name: str(m.rows.dtype) for m in inputs.models}
     versions = " ".join(f"{name}={number}" for name, number in _versions().items())
+    significance = significance_columns(scores, state.nulls, state.n)
     rows = [
         {
             "dataset": inputs.dataset,
@@ -174,12 +176,12 @@ def _table(scores: Sequence[PairScore], state: State) -> pd.DataFrame:
             "seed": state.seed,
             "versions": versions,
             "reason": s.reason,
+            **columns,
         }
-        for s in scores
+        for s, columns in zip(scores, significance, strict=True)
     ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    absent = ["calibrated", "p", "q", "ci_low", "ci_high"]
-    return table.astype(dict.fromkeys(absent, np.float64) | {"k": "Int64"})
+    return table.astype({"ci_low": np.float64, "ci_high": np.float64, "k": "Int64"})
 
 
 def _diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxalign.alignment.nulls import gram_nulls
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.resume import content_key
 from jaxalign.alignment.state import Outcomes, Pair, State, covering, pairs, pick
 from jaxalign.pairwise.grams import gram_terms
 
 _FIELDS = ("biased", "debiased", "pairs")
+_PRECISION = len(_FIELDS)
 
 
 def gram_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
@@ -27,24 +29,26 @@ def gram_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
         for plan in group:
             found = terms[plan.metric.kernel]
             column = _FIELDS.index(plan.metric.statistic)
-            state.precision[plan] = "/".join(sorted({term[-1] for term in found.values()}))
+            state.precision[plan] = "/".join(sorted({term[_PRECISION] for term in found.values()}))
             for a, b in pairs(state.names, symmetric=True):
                 sides = (found[a, b][column], found[a, a][column], found[b, b][column])
                 outcomes[plan, a, b] = plan.metric.score(*sides, state.n)
+            gram_nulls(state, plan, column, found)
     return outcomes
 
 
 def _terms(state: State, normalize: str, kernels: Sequence[str]) -> dict[str, dict[Pair, list]]:
     """[biased, debiased, pairs, precision] of all pairs by kernel.
 
-    Kernels that miss the same pairs share the tiles of one sweep.
+    Behind those of a model with itself stand its `RowSums`. Kernels that miss the same pairs share
+    the tiles of one sweep.
     """
     sides = {m.name: state.rows_key(m, normalize) for m in state.usable}
     keys, terms, absent = {}, {}, {}
     together: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for kernel in kernels:
         keys[kernel] = {
-            (a, b): content_key(kernel=kernel, seed=state.seed, sides=sorted((sides[a], sides[b])))
+            (a, b): content_key(gram=kernel, seed=state.seed, sides=sorted((sides[a], sides[b])))
             for a, b in pairs(state.names, symmetric=True)
         }
         terms[kernel], absent[kernel] = state.stored(f"gram-{kernel}", keys[kernel])
@@ -66,6 +70,10 @@ def _terms(state: State, normalize: str, kernels: Sequence[str]) -> dict[str, di
             values = np.stack([getattr(found[kernel], field) for field in _FIELDS], axis=-1)
             fresh = pick(values, new, state.names, absent[kernel])
             fresh = {pair: [*value, found[kernel].precision] for pair, value in fresh.items()}
+            sums = np.transpose(found[kernel].row_sums).tolist()
+            for name, own in zip(state.names, sums, strict=True):
+                if (name, name) in fresh:
+                    fresh[name, name] += own
             terms[kernel] |= fresh
             state.values.update(f"gram-{kernel}", {keys[kernel][p]: v for p, v in fresh.items()})
     return terms

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxalign.alignment.nulls import graph_nulls
 from jaxalign.alignment.plan import EDGE_BYTES, MAX_GRAPH_K, GraphSettings, MetricPlan
 from jaxalign.alignment.resume import content_key
 from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs, covering, pairs, pick
@@ -33,6 +34,8 @@ def graph_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
         settings = GraphSettings(normalize, similarity)
         metrics = [plan.metric for plan in group]
         terms = masked[key] if key in masked else _listed(state, settings, k, metrics)
+        if key not in masked:
+            graph_nulls(state, settings, k, group, terms)
         for plan in group:
             gamma = terms[plan.metric.id]
             for a, b in pairs(state.names, symmetric=plan.metric.symmetric):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from jaxalign.alignment.nulls import rank_nulls
 from jaxalign.alignment.plan import GraphSettings, MetricPlan
 from jaxalign.alignment.resume import content_key
 from jaxalign.alignment.state import Outcomes, Pair, State, covering, pairs
@@ -26,6 +27,7 @@ def rank_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
             for a, b in pairs(state.names, symmetric=False):
                 outcome = plan.metric.score(sums[plan.k][a, b], state.n, plan.k)
                 outcomes[plan, a, b] = outcome
+        rank_nulls(state, settings, group)
     return outcomes
 
 

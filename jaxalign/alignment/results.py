@@ -29,8 +29,9 @@ from jaxalign.parallel.multihost import is_primary_process, wait_for_all
 from jaxalign.types import JaxalignError
 
 COLUMNS = (
-    *("dataset", "model_a", "model_b", "metric", "variant", "value", "calibrated", "p", "q"),
-    *("ci_low", "ci_high", "n", "k", "normalization", "dtype", "precision", "seed", "versions"),
+    *("dataset", "model_a", "model_b", "metric", "variant", "value"),
+    *("calibrated", "null_mean", "z", "p", "q", "ci_low", "ci_high", "null"),
+    *("n", "k", "normalization", "dtype", "precision", "seed", "versions"),
     "reason",
 )
 FOLDER = "alignment"

@@ -96,6 +96,7 @@ class State:
         self.model_diagnostics: dict[str, dict[str, dict]] = {}
         self.precision: dict[MetricPlan, str] = {}
         self.facts: dict[str, Any] = {}
+        self.nulls: dict[tuple[MetricPlan, str, str], Any] = {}
         self._ids = order_hash(inputs.ids)
         self._groups = None if inputs.groups is None else order_hash(tuple(map(str, inputs.groups)))
         self._rows: dict[tuple[str, str], ModelRows] = {}

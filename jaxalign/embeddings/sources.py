@@ -151,6 +151,10 @@ class ModelRows:
         """Rows `start:stop`, clipped at n."""
         return self.normalizer(self.raw.read(start, min(stop, self.n)))
 
+    def take(self, index: Int[np.ndarray, " rows"]) -> Float32[np.ndarray, "rows d"]:
+        """Rows of the given numbers, in that order."""
+        return self.normalizer(self.raw.take(index))
+
     def load(self) -> Float32[np.ndarray, "n d"]:
         """All rows."""
         out = np.empty((self.n, self.d), np.float32)

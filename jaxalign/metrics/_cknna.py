@@ -73,6 +73,7 @@ CKNNA = GraphMetric(
     is_metric=False,
     invariances=("rotation", "isotropic scaling"),
     term=formula_term,
+    weights=lambda graph: graph.centered,
     score=_ratio(),
     beyond="products",
 )
@@ -93,6 +94,7 @@ CKNNA_PLATONIC = dataclasses.replace(
     high=math.inf,
     symmetric=False,
     term=platonic_term,
+    weights=None,
     beyond=None,
 )
 

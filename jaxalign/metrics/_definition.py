@@ -40,7 +40,8 @@ class Metric:
       least_n: smallest n that is defined.
       low: least possible value.
       high: greatest possible value.
-      best: value of a perfect match; None where there is none.
+      best: value of a perfect match; None where there is none, or none without n and k.
+      attained: (n, k) → value of a perfect match, where it depends on them.
       symmetric: score(a, b) = score(b, a).
       is_similarity: larger means more alike (else a distance).
       is_metric: whether the distance, or best − score, obeys the triangle inequality.
@@ -65,7 +66,14 @@ class Metric:
     is_similarity: bool = True
     is_metric: bool = False
     null: Callable[[int, int | None], float] | None = None
+    attained: Callable[[int, int], float] | None = None
     default_normalize: str = "none"
+
+    def perfect(self, n: int, k: int | None) -> float:
+        """Value of a perfect match; NaN where there is none."""
+        if self.attained is not None:
+            return self.attained(n, k)
+        return math.nan if self.best is None else self.best
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,8 @@ class GraphMetric(Metric):
       term: Γ of one pair of graphs; pure, traced under float64.
       score: (Γ_ab, Γ_aa, Γ_bb, n, k) → outcome.
       rows: per-structure contributions whose mean is the score, where the definition is such.
+      weights: entries w_ij on the edges of one graph such that Γ = Σ over the shared edges of
+        w_ij w'_ij, where Γ is such a sum: its null then has a closed form.
       similarity: ordering of neighbors, see `jaxalign.neighbors`.
       beyond: field of `ThresholdTerms` that is Γ when k exceeds what a graph holds; None if the
         metric needs the lists themselves.
@@ -86,6 +96,7 @@ class GraphMetric(Metric):
     rows: Callable[[GraphStatistics, GraphStatistics, SharedEdges], Float[Array, " n"]] | None = (
         None
     )
+    weights: Callable[[GraphStatistics], Any] | None = None
     default_normalize: str = "l2"
     similarity: str = "inner"
     beyond: str | None = None

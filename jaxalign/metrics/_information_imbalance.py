@@ -43,6 +43,7 @@ INFORMATION_IMBALANCE = RankMetric(
     low=0.0,
     high=2.0,
     best=None,
+    attained=attained_minimum,
     symmetric=False,
     is_similarity=False,
     invariances=("rotation", "isotropic scaling", "translation"),

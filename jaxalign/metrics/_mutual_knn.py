@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float64
 
 from jaxalign.metrics._definition import GraphMetric
@@ -44,6 +45,7 @@ MUTUAL_KNN = GraphMetric(
     term=mutual_knn_term,
     score=lambda shared, _a, _b, n, k: (shared / (n * k), ""),
     rows=mutual_knn_rows,
+    weights=lambda graph: np.ones(graph.ids.shape),
     null=lambda n, k: k / (n - 1),
     beyond="shared",
 )

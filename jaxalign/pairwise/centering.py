@@ -14,9 +14,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
+
+
+class RowSums(NamedTuple):
+    """What closed-form nulls need of every model's centered matrix, beside its self terms.
+
+    Attributes:
+      trace: Σ_i (HAH)_ii.
+      diagonal_squares: Σ_i (HAH)_ii².
+      row_squares: Σ_i (Σ_{j≠i} (a_ij − ā))², ā the mean over i ≠ j.
+    """
+
+    trace: Float64[np.ndarray, " m"]
+    diagonal_squares: Float64[np.ndarray, " m"]
+    row_squares: Float64[np.ndarray, " m"]
+
+    def scaled(self, exponents: Int[np.ndarray, " m"]) -> RowSums:
+        """Of matrices times 2^exponent."""
+        powers = (exponents, 2 * exponents, 2 * exponents)
+        return RowSums(*(np.ldexp(part, e) for part, e in zip(self, powers, strict=True)))
+
+    def of(self, models: Sequence[int] | Int[np.ndarray, " chosen"]) -> RowSums:
+        """Of some models, in the given order."""
+        return RowSums(*(part[models] for part in self))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +54,7 @@ class GramTerms:
       bandwidths: σ of every model's Gaussian kernel, in units of the data; None for other kernels.
       precision: of the entries; sums are always float64.
       route: `"tiles"`, or `"features"` for linear kernels from cross-covariances.
+      row_sums: sums of all models' centered matrices, for nulls.
 
     Self terms that rounding alone could have made are exactly 0.
     """
@@ -40,6 +65,22 @@ class GramTerms:
     bandwidths: Float64[np.ndarray, " m"] | None
     precision: str
     route: str
+    row_sums: RowSums
+
+
+def row_sums(
+    sums: Float64[np.ndarray, "m n"],
+    offsets: Float64[np.ndarray, "m n"],
+    diagonal: Float64[np.ndarray, "m n"],
+) -> RowSums:
+    """Sums of the centered matrices from those of residuals; arguments as `centered_terms` has."""
+    n = sums.shape[1]
+    g = diagonal - 2 * offsets
+    q, w = sums + g, offsets - offsets.mean(axis=1, keepdims=True)
+    centered = g - 2 * q / n + q.sum(axis=1, keepdims=True) / n**2
+    rows = sums - sums.mean(axis=1, keepdims=True) + (n - 2) * w
+    squares = (np.square(part).sum(axis=1) for part in (centered, rows))
+    return RowSums(centered.sum(axis=1), *squares)
 
 
 def centered_terms(

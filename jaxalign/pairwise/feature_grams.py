@@ -19,7 +19,7 @@ from jaxtyping import Array, Float64
 
 from jaxalign.embeddings.sources import ModelRows
 from jaxalign.pairwise.centered_rows import CenteredModel, check_lengths, survey
-from jaxalign.pairwise.centering import GramTerms, clear_noise
+from jaxalign.pairwise.centering import GramTerms, RowSums, clear_noise
 from jaxalign.pairwise.precision import float64_unit
 from jaxalign.parallel.blocks import over_blocks, own_blocks
 from jaxalign.parallel.mesh import default_mesh
@@ -161,7 +161,10 @@ def _terms(
     exponents = 2 * np.array([c.exponent for c in centered])
     scale = exponents[list(chosen)][:, None] + exponents[None, :]
     biased, debiased, pairs = (np.ldexp(term, scale) for term in (biased, debiased, pairs))
-    return GramTerms(biased, debiased, pairs, None, "float64", "features")
+    # Rows of XXᵀ sum to zero with the diagonal d, so to −d without it.
+    uneven = norms - norms.mean(axis=1, keepdims=True)
+    sums = RowSums(totals, np.square(norms).sum(axis=1), np.square(uneven).sum(axis=1))
+    return GramTerms(biased, debiased, pairs, None, "float64", "features", sums.scaled(exponents))
 
 
 def _row_squares(model: CenteredModel, n: int) -> Float64[np.ndarray, " n"]:

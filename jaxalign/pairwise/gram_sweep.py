@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Int32
 
 from jaxalign.embeddings.sources import ModelRows
-from jaxalign.pairwise.centering import GramTerms, centered_terms
+from jaxalign.pairwise.centering import GramTerms, centered_terms, row_sums
 from jaxalign.pairwise.gram_blocks import GramBlocks
 from jaxalign.pairwise.gram_ring import sharded_accumulate
 from jaxalign.pairwise.gram_schedule import batches, choose_layout, tile_table
@@ -172,11 +172,14 @@ class GramSweep:
 
     def _terms(self, position: int) -> GramTerms:
         kernel = self.kernels[position]
-        terms = centered_terms(
-            self._products[position],
+        vectors = (
             self._blocks.complete(self._sums[position]),
             self._blocks.offsets(position),
             self._blocks.diagonal(kernel),
+        )
+        terms = centered_terms(
+            self._products[position],
+            *vectors,
             self.rows.tolist(),
             np.array([rounding(self.dtype, int(width)) for width in self.widths]),
             CHUNK * UNIT[self.dtype],
@@ -194,4 +197,5 @@ class GramSweep:
             bandwidths=self._blocks.bandwidths[self.back] if kernel == "rbf" else None,
             precision=self.dtype,
             route="tiles",
+            row_sums=row_sums(*vectors).of(self.back).scaled(scale),
         )

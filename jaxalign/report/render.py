@@ -191,6 +191,7 @@ def _content(
         "tested": tested,
         "views": views,
         "groups": tables.groups_table(views),
+        "significance": tables.significance_table(views),
         "models": tables.models_table(alignment.cards, ids),
         "diagnostics": tables.diagnostics_table(alignment.diagnostics, ids),
         "pairs": pairs,

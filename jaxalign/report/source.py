@@ -15,6 +15,7 @@ from jaxtyping import Float
 from jaxalign.models.card import ModelCard
 from jaxalign.report.relations import RELATIONS, Spread, relation, spread
 
+_TESTED = ("null_mean", "z", "q", "null")  # columns of the table
 FIGURES = "figures"  # folder of the pictures, beside the page
 
 
@@ -63,6 +64,10 @@ class MetricView:
       ids: model ids, one a row of `values`.
       cards: one card a model.
       values: `[m, m]` float64; NaN where not computed.
+      q: `[m, m]` false-discovery values of the scores; NaN where none was tested.
+      z: `[m, m]` standard deviations from the null towards more alike; NaN likewise.
+      chance: expected scores under the null of every tested pair.
+      null_kind: how the null was found; "" where there is none.
     """
 
     metric: str
@@ -79,6 +84,10 @@ class MetricView:
     ids: tuple[str, ...]
     cards: tuple[ModelCard, ...]
     values: Float[np.ndarray, "m m"]
+    q: Float[np.ndarray, "m m"]
+    z: Float[np.ndarray, "m m"]
+    chance: Float[np.ndarray, " tested"]
+    null_kind: str
 
     @property
     def slug(self) -> str:
@@ -140,7 +149,29 @@ def view(alignment: AlignmentLike, metric: str) -> MetricView:
         ids=ids,
         cards=tuple(alignment.cards.get(name) or blank_card(name) for name in ids),
         values=values,
+        **_significance(alignment, metric, ids=ids, k=k),
     )
+
+
+def _significance(
+    alignment: AlignmentLike, metric: str, *, ids: tuple[str, ...], k: int | None
+) -> dict[str, Any]:
+    """The fields of `MetricView` about nulls, from the table."""
+    rows = alignment.table[alignment.table["metric"] == metric]
+    if k is not None and "k" in rows:
+        rows = rows[rows["k"] == k]
+    found = {name: np.full((len(ids), len(ids)), np.nan) for name in ("q", "z")}
+    if not set(_TESTED) <= set(rows.columns):
+        return found | {"chance": np.empty(0), "null_kind": ""}
+    rows = rows[rows["z"].notna()]
+    place = {name: i for i, name in enumerate(ids)}
+    a, b = (rows[side].map(place).to_numpy(int) for side in ("model_a", "model_b"))
+    for name, matrix in found.items():
+        if alignment.metadata(metric).get("symmetric", True):
+            matrix[b, a] = rows[name]
+        matrix[a, b] = rows[name]
+    kinds = ", ".join(dict.fromkeys(rows["null"]))
+    return found | {"chance": rows["null_mean"].to_numpy(float), "null_kind": kinds}
 
 
 def blank_card(model_id: str) -> ModelCard:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxalign.models.card import ModelCard
-from jaxalign.report import labels
+from jaxalign.report import labels, tables
 from jaxalign.report.relations import kind
 from jaxalign.report.source import AlignmentLike, MetricView, Pair
 
@@ -24,6 +24,7 @@ _UNLISTED = (
         "models",
         "metrics",
         "skipped",
+        "unseen_inputs",
         "failed_models",
         "command",
         "title",
@@ -70,7 +71,7 @@ def findings(view: MetricView, *, n: int, tested: bool) -> list[str]:
     Returns:
       Sentences.
     """
-    said = [_chance(view, n)]
+    said = [_chance(view, n), *_discoveries(view)]
     said += _group(view, "same_family", "Pretrained models of the same family")
     said += _group(view, "cross_modality", "Pretrained models across modalities")
     said += _group(view, "untrained", "Pairs with an untrained network")
@@ -82,8 +83,8 @@ def findings(view: MetricView, *, n: int, tested: bool) -> list[str]:
         said.append("No pair of different models has a value.")
     if not tested:
         said.append(
-            "These are raw scores of one sample of structures: no significance test, interval or "
-            "calibration has been computed."
+            "These are raw scores of one sample of structures: no significance test or interval has "
+            "been computed."
         )
     return said
 
@@ -129,10 +130,12 @@ def losses(
         )
         for item in facts.get("skipped") or ()
     ]
+    unseen = [(str(name), str(what)) for name, what in (facts.get("unseen_inputs") or {}).items()]
     failed = [(str(name), str(why)) for name, why in (facts.get("failed_models") or {}).items()]
     cells = [(f"{view.title}: {where}", why) for view in views for where, why in view.nan_reasons]
     groups = {
         "Skipped structures": skipped,
+        "Parts of structures that a model does not see": unseen,
         "Models without scores": failed,
         "Cells without a value": cells,
     }
@@ -152,6 +155,19 @@ def _chance(view: MetricView, n: int) -> str:
         return "This run has no noise control, and the metric no closed form of its chance level."
     sentence = "; ".join(words) + "."
     return sentence[:1].upper() + sentence[1:]
+
+
+def _discoveries(view: MetricView) -> list[str]:
+    half = np.ones_like(view.q, bool) if not view.symmetric else np.triu(np.ones_like(view.q, bool))
+    q = view.q[half & ~np.isnan(view.q)]
+    if not len(q):
+        return []
+    found = int((q <= tables.DISCOVERY).sum())
+    return [
+        f"{found:,} of {labels.count(len(q), 'pair')} stand out from a random relabelling of the "
+        f"structures at a false-discovery rate of {100 * tables.DISCOVERY:.0f} %. What both models "
+        "see in common, such as composition or size, is enough for that."
+    ]
 
 
 def _group(view: MetricView, name: str, subject: str) -> list[str]:

@@ -7,10 +7,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxalign.models.card import ModelCard
 from jaxalign.report import labels
 from jaxalign.report.relations import RELATIONS, relation
 from jaxalign.report.source import MetricView, blank_card
+
+DISCOVERY = 0.05
+"""False-discovery rate at which a pair is said to stand out from chance."""
 
 # The page stays usable in a browser; the CSV file always has all pairs.
 MAX_PAIRS = 5000
@@ -114,6 +119,8 @@ def diagnostics_table(diagnostics: Mapping[str, Any], ids: Sequence[str]) -> Tab
 def pairs_table(views: Sequence[MetricView]) -> tuple[Table, int]:
     """All pairs of models, one row a pair and one column a metric (two if it is directed).
 
+    Scores that do not stand out from chance are marked "ns".
+
     Args:
       views: all metrics, over the same models.
 
@@ -125,15 +132,44 @@ def pairs_table(views: Sequence[MetricView]) -> tuple[Table, int]:
     for view in views:
         for arrow in ("",) if view.symmetric else (" a → b", " b → a"):
             columns.append(view.title + arrow)
-            readers.append((view.values, arrow == " b → a"))
+            back = arrow == " b → a"
+            readers.append(tuple(part.T if back else part for part in (view.values, view.q)))
     pairs = [(a, b) for a in range(len(ids)) for b in range(a + 1, len(ids))]
     rows = []
     for a, b in pairs[:MAX_PAIRS]:
-        scores = [float(values[b, a] if back else values[a, b]) for values, back in readers]
         facts = (text(ids[a]), text(ids[b]), text(RELATIONS[relation(cards[a], cards[b])]))
-        rows.append(facts + tuple(number(s, labels.fixed(s, 4)) for s in scores))
+        rows.append(facts + tuple(_score(values[a, b], q[a, b]) for values, q in readers))
     table = Table("pairs", "Scores of all pairs", tuple(columns), tuple(rows))
     return table, max(0, len(pairs) - MAX_PAIRS)
+
+
+def _score(value: float, q: float) -> Cell:
+    mark = " ns" if q > DISCOVERY else ""
+    return number(float(value), labels.fixed(float(value), 4) + mark)
+
+
+def significance_table(views: Sequence[MetricView]) -> Table:
+    """What chance explains under every metric that has a null, one row a metric."""
+    rows = []
+    for view in views:
+        if not view.null_kind:
+            continue
+        half = np.triu(np.ones_like(view.q, bool)) if view.symmetric else np.ones_like(view.q, bool)
+        q, z = view.q[half & ~np.isnan(view.q)], view.z[half & ~np.isnan(view.q)]
+        low, high = (labels.score(float(edge(view.chance))) for edge in (np.min, np.max))
+        rows.append(
+            (
+                text(view.title),
+                text(low if low == high else f"{low} to {high}"),
+                number(len(q)),
+                number(int((q <= DISCOVERY).sum())),
+                number(float(np.median(z)), labels.fixed(float(np.median(z)), 1)),
+                text(view.null_kind),
+            )
+        )
+    columns = ("Metric", "Expected by chance", "Pairs tested", "Stand out (q ≤ 0.05)")
+    columns += ("Median z (standard deviations)", "Null")
+    return Table("significance", "Scores beside what chance explains", columns, tuple(rows))
 
 
 def groups_table(views: Sequence[MetricView]) -> Table:

@@ -35,6 +35,9 @@ def test_agrees_with_dense_matrices_and_with_tiles(rng, memory_budget):
     for how in dense.CENTERINGS:
         same(getattr(found, how), dense.terms(matrices, how))
         same(getattr(found, how), getattr(tiles, how))
+    sums = np.transpose([dense.row_sums(a) for a in matrices])
+    np.testing.assert_allclose(found.row_sums, sums, rtol=1e-9)
+    np.testing.assert_allclose(tiles.row_sums, sums, rtol=1e-6)
     assert (found.route, tiles.route) == ("features", "tiles")
 
 

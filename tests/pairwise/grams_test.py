@@ -48,6 +48,8 @@ def test_all_kernels_and_centerings_agree_with_dense_matrices(rng, precision, to
             between = relative(getattr(whole[kernel], how), getattr(found[kernel], how))
             assert between < tolerance, (kernel, how)
         assert found[kernel].precision == precision
+        sums = np.transpose([dense.row_sums(a) for a in matrices])
+        np.testing.assert_allclose(found[kernel].row_sums, sums, rtol=10 * tolerance)
     sigma = [np.median(dense.distances(x)[np.triu_indices(N, 1)]) for x in xs]
     assert found["rbf"].bandwidths == pytest.approx(sigma, rel=1e-9)
     assert found["linear"].bandwidths is None
@@ -61,6 +63,7 @@ def test_new_models_get_the_rows_of_the_full_result(rng):
             full, rows = getattr(whole[kernel], how), getattr(new[kernel], how)
             assert rows.shape == (2, 3)
             assert rows == pytest.approx(full[[2, 0]], rel=1e-12)
+        np.testing.assert_allclose(new[kernel].row_sums, whole[kernel].row_sums, rtol=1e-12)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -163,6 +163,7 @@ def make_alignment(
         "versions": {"jaxalign": "0.1.0", "jax": "0.10.1", "numpy": "2.4.6"},
         "dataset": {"name": "qm9", "content_hash": "a3f1" * 16},
         "skipped": [{"id": "line 17", "reason": "unparsable SMILES 'C1CC'"}],
+        "unseen_inputs": {"rxnfp-bert-pretrained": "3 tokens that it does not know"},
         "seconds": {"embed": 61.5, "align": 8.25},
         "n_models_failed": 0,
         "command": "jaxalign run --config=configs/molecules.py --workdir=demo",

@@ -128,6 +128,7 @@ def test_hostile_names_are_text(fake_alignment, tmp_path):
         "dataset": evil,
         "command": evil,
         "skipped": [{"id": evil, "reason": evil}],
+        "unseen_inputs": {evil: evil},
         "failed_models": {evil: evil},
     }
     facts = {"mutual_knn": {**alignment.facts["mutual_knn"], "reasons": {evil: evil}}}

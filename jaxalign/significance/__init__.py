@@ -1,0 +1,1 @@
+"""What independent representations would score: nulls, p-values, calibration, false discovery."""
