@@ -9,7 +9,7 @@ DEMO   ?= demo
 .PHONY: help demo test test-slow test-tpu bench bench-tpu lint clean
 
 help:
-	@echo "make demo       embed 1,000 molecules with 16 encoders, align them, write a report"
+	@echo "make demo       embed 1,000 molecules with 19 encoders, align them, write a report"
 	@echo "make test       all tests that fit in minutes"
 	@echo "make test-slow  long fuzzing and kill tests"
 	@echo "make test-tpu   the sharded programs compile for TPU; no TPU is needed"

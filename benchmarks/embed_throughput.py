@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import time
 from pathlib import Path
 
@@ -36,16 +37,34 @@ _OUT = Path(__file__).parent / "results" / "embed_throughput.json"
 _PACKAGES = ("jaxalign", "jax", "jaxlib", "numpy", "vesin", "torch")
 # First part of a model's id → module of benchmarks/originals.
 _ORIGINALS = {
+    "all": "minilm",
+    "sceptr": "sceptr",
     "ani": "ani",
     "admet": "dmpnn",
+    "minimol": "minimol",
+    "chython": "chython",
     "chgnet": "chgnet",
     "sevennet": "sevennet",
     "so3lr": "so3lr",
     "mace": "mace",
+    "unirep": "unirep",
+    "near": "near",
+    "antiberty": "antiberty",
+    "proteinmpnn": "proteinmpnn",
+    "ligandmpnn": "proteinmpnn",
+    "membranempnn": "proteinmpnn",
+    "esen": "esen",
+    "uma": "esen",
+    "orb": "orb",
     "soap": "soap",
     "coulomb": "soap",
     "sine": "soap",
+    "hf": "huggingface",
 }
+
+
+def _atoms(structure: ja.Structure) -> int:
+    return 0 if structure.atomic_numbers is None else len(structure.atomic_numbers)
 
 
 def _timed(function, structures) -> tuple[float, np.ndarray]:
@@ -73,13 +92,14 @@ def measure(model: str, structures: ja.StructureSet, repeats: int) -> dict:
         facts.update(found.info)
         return found.values
 
-    module = importlib.import_module(f"originals.{_ORIGINALS[model.split('-')[0]]}")
+    module = importlib.import_module(f"originals.{_ORIGINALS[re.split('[-:]', model)[0]]}")
     original = module.load(model)
     (compiled, mine), (_, theirs) = (_timed(side, structures) for side in (ours, original))
     compilations = facts["compilations"]
     times = np.array([[_timed(s, structures)[0] for s in (ours, original)] for _ in range(repeats)])
     difference = float(np.abs(mine - theirs).max() / np.abs(theirs).max())
-    n, atoms = len(structures), sum(len(s.atomic_numbers) for s in structures)
+    n, atoms = len(structures), sum(_atoms(s) for s in structures)
+    residues = sum(len(s.sequence or "") for s in structures)
     own, other = np.median(times, axis=0).tolist()
     return {
         "model": model,
@@ -87,6 +107,8 @@ def measure(model: str, structures: ja.StructureSet, repeats: int) -> dict:
         "atoms": atoms,
         "structures_per_second": n / own,
         "atoms_per_second": atoms / own,
+        "residues": residues,
+        "residues_per_second": residues / own,
         "original_structures_per_second": n / other,
         "ratio": float(np.median(times[:, 1] / times[:, 0])),
         "first_run_seconds": compiled,

@@ -60,7 +60,8 @@ def embed(
         `[n, d]` array whose row i depends on structure i alone.
       structures: what to embed; `jaxalign.read_structures` or `jaxalign.load_dataset`.
       layer: hidden layer by name; None for the card's default.
-      pooling: `"mean"`, `"sum"`, `"max"`, `"cls"` or `"cumulants"`; None for the card's default.
+      pooling: `"mean"`, `"sum"`, `"max"`, `"cls"`, `"last"` or `"cumulants"`; None for the card's
+        default.
       card: facts about one's own function.
       store: folder for the embeddings, or its URL (`gs://bucket/path`, `s3://bucket/path`); an
         interrupted call resumes there, and a finished one is read back without fetching or opening

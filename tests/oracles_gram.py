@@ -39,7 +39,7 @@ def centered(a, how):
 
 
 def row_sums(a):
-    """Trace and squared diagonal of the doubly centered matrix; squared row sums off the diagonal."""
+    """Trace and squared diagonal of the doubly centered matrix; squared row sums without it."""
     double, n = centered(a, "biased"), len(a)
     off = a - a[~np.eye(n, dtype=bool)].mean()
     off = off - np.diag(np.diag(off))

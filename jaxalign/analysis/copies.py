@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from jaxalign.structures.perturb import perturb_structure
+import numpy as np
+
+from jaxalign.structures.perturb import perturb_structure, transformed
 from jaxalign.structures.structure import Structure
 
-_STRETCH = 1.05
+_STRETCH = np.diag([1.05, 1.08, 1.12])
 
 
 def rotated(structures: Sequence[Structure], *, copy: int, seed: int) -> list[Structure]:
-    """Each structure under its own random rotation about the origin, cell and positions together.
+    """Each structure under its own random rotation about the origin: positions, cell and backbone.
 
     Args:
-      structures: with atoms and positions.
+      structures: with atoms or a backbone.
       copy: number of the copy; another one is another draw.
       seed: of all draws.
 
@@ -40,15 +42,11 @@ def renumbered(structures: Sequence[Structure], *, copy: int, seed: int) -> list
 
 
 def stretched(structures: Sequence[Structure]) -> list[Structure]:
-    """Each structure 5 % larger: nothing that looks at coordinates gives the same for it."""
-    return [
-        dataclasses.replace(
-            structure,
-            positions=_STRETCH * structure.positions,
-            cell=None if structure.cell is None else _STRETCH * structure.cell,
-        )
-        for structure in structures
-    ]
+    """Each structure larger, by 5 to 12 % along the axes.
+
+    Nothing that looks at coordinates gives the same for it, neither at distances nor at angles.
+    """
+    return [transformed(structure, _STRETCH) for structure in structures]
 
 
 def _perturbed(structure: Structure, kind: str, copy: int, seed: int) -> Structure:

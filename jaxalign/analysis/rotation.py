@@ -120,11 +120,12 @@ def rotation_drift(
 
     Args:
       encoder: a network or a function on the host.
-      structures: at least two of them with positions; those that the encoder refuses are left out.
+      structures: at least two of them with positions or a backbone; those that the encoder refuses
+        are left out.
       layer: layer name; None for the card's default.
       pooling: pooling name; None for the card's default.
       rotations: random rotations of each structure, at least 1.
-      permutations: random orders of the atoms of each structure, 0 for none.
+      permutations: random orders of the atoms of each structure, 0 for none; backbones have none.
       seed: of rotations and orders.
       tolerance: largest drift of an invariant embedding, in units of the spread.
 
@@ -144,10 +145,10 @@ def rotation_drift(
     request = make_request(card, structures, layer=layer, pooling=pooling, on_error="raise")
     blank = RotationDrift(card.id, request.layer, request.pooling, card.symmetry)
     blank = dataclasses.replace(blank, tolerance=tolerance)
-    placed = [s for s in structures if s.atomic_numbers is not None and s.positions is not None]
+    placed = [s for s in structures if _has_atoms(s) or s.backbone is not None]
     if card.modality in _WITHOUT_SPACE or not placed:
         return dataclasses.replace(blank, reason=NO_COORDINATES)
-    if card.modality in _ORDERED:
+    if card.modality in _ORDERED or not all(_has_atoms(s) for s in placed):
         permutations = 0
     kept, refusal = _embeddable(encoder, placed)
     if len(kept) < 2:
@@ -162,6 +163,10 @@ def rotation_drift(
     )
 
 
+def _has_atoms(structure: Structure) -> bool:
+    return structure.atomic_numbers is not None and structure.positions is not None
+
+
 def _measured(
     blank: RotationDrift,
     ids: Sequence[str],
@@ -173,7 +178,7 @@ def _measured(
     """The record of rows that are there: as given, stretched, rotated, renumbered."""
     rows = rows.astype(np.float64)
     moved = np.linalg.norm(rows[1:] - rows[0], axis=-1)
-    if not moved[0].any():  # blind to a size that changed by 5 %
+    if not moved[0].any():  # blind to a size that changed by 5 to 12 %
         return dataclasses.replace(blank, reason=NO_COORDINATES)
     spread = float(np.sqrt(np.mean(np.sum((rows[0] - rows[0].mean(axis=0)) ** 2, axis=-1))))
     if spread == 0:

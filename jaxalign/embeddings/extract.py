@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
 from jax.sharding import Mesh
 
 from jaxalign.embeddings.chunk_work import ChunkWork
 from jaxalign.embeddings.chunk_work import NonFiniteEmbeddingError as NonFiniteEmbeddingError
 from jaxalign.embeddings.heads import Head, PooledLayer
 from jaxalign.embeddings.host_rows import HostRows
+from jaxalign.embeddings.input_counts import describe_counts
 from jaxalign.embeddings.location import EmbeddingStoreError, Location
 from jaxalign.embeddings.manifest import is_store
 from jaxalign.embeddings.preparation import facts, local_devices, prepare_rows, with_counters
@@ -72,7 +74,9 @@ def embed_structures(
         returns, and holds, all of them.
 
     Returns:
-      float32 embeddings. `info` holds layer, pooling, data set, content hash, skipped structures;
+      float32 embeddings. `info` holds layer, pooling, data set, content hash, skipped structures,
+      and, where they are not 0, `unknown_tokens` (tokens or residues that the network does not
+      know), `truncated_structures` and `truncated_tokens` (cut off for want of positions);
       and of this call `rows_computed`, `compilations` and `padding_waste` (share of the computed
       work) of all processes together, `seconds`, `input_seconds` (time that threads spent making
       inputs) and `input_wait_share` (share of the time in which devices waited for these).
@@ -144,6 +148,8 @@ def answer_request(
         skipped = prepare_rows(rows, request)
         ids = request.kept_ids({record.where for record in skipped})
         info = request.settings | facts(rows, skipped)
+        if unseen := describe_counts(info):
+            logging.warning("%s does not see %s", request.card.id, unseen)
         work = ChunkWork(rows, ids, request.card, progress=progress)
         if store_path is None:
             chunks = [(i, min(i + chunk_rows, len(ids))) for i in range(0, len(ids), chunk_rows)]

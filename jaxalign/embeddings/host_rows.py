@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +22,8 @@ class HostRows:
       chunk_rows: structures a call.
     """
 
-    compilations = unknown_tokens = 0  # what a network counts and a host function has not
+    compilations = 0  # what a network counts and a host function has not
+    input_counts: Mapping[str, int] = MappingProxyType({})
     computed_work = real_work = 0.0
     input_seconds = (0.0, 0.0)
     window = 1

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxalign.embeddings.host_rows import HostRows
+from jaxalign.embeddings.input_counts import total_counts
 from jaxalign.embeddings.record import Embeddings
 from jaxalign.embeddings.request import Request
 from jaxalign.embeddings.rows import NetworkRows
@@ -74,14 +75,12 @@ def facts(rows: NetworkRows | HostRows, skipped: Sequence[SkippedStructure]) -> 
       skipped: structures left out.
 
     Returns:
-      `skipped` (id and reason of each), and `unknown_tokens` if there are any.
+      `skipped` (id and reason of each), and those of `input_counts.COUNTS` that are not 0.
     """
     found: dict[str, Any] = {
         "skipped": [{"id": record.where, "reason": record.reason} for record in skipped]
     }
-    if unknown := sum(exchange_objects(rows.unknown_tokens)):
-        found["unknown_tokens"] = unknown
-    return found
+    return found | total_counts(exchange_objects(dict(rows.input_counts)))
 
 
 def with_counters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from jaxalign.embeddings.heads import Head, compiled_head
+from jaxalign.embeddings.input_counts import count_example
 from jaxalign.embeddings.inputs import InputMaker, Span
 from jaxalign.models.encoder import BatchPlan, Encoder, Example, Shape, UnsupportedStructureError
 from jaxalign.parallel.mesh import make_mesh, split, whole
@@ -55,7 +57,7 @@ class NetworkRows:
         self._inputs = InputMaker(encoder, self._examples)
         self._params: Any = None
         self.computed_work = self.real_work = 0.0
-        self.unknown_tokens = 0
+        self.input_counts: Counter[str] = Counter()
 
     @property
     def window(self) -> int:
@@ -99,7 +101,7 @@ class NetworkRows:
             return
         example = encoder.featurize(structure)
         encoder.batching.check(example)
-        self.unknown_tokens += int(example.get("unknown", 0))
+        self.input_counts += count_example(example)
         if keep:
             self._examples[structure.id] = example
 

@@ -66,8 +66,9 @@ def main(words: Sequence[str]) -> None:
     workdir = folders.folder(_WORKDIR.value)
     folders.require_same_files(_EMBEDDINGS.value)
     with runtime.session():
+        collection = read_embedding_collection(_EMBEDDINGS.value, in_memory=False)
         alignment = api.align(
-            read_embedding_collection(_EMBEDDINGS.value, in_memory=False),
+            collection,
             metrics=tuple(metrics.METRICS) if _METRICS.value == ["all"] else tuple(_METRICS.value),
             k=_neighbors(_K.value),
             normalize=_NORMALIZE.value,
@@ -80,7 +81,9 @@ def main(words: Sequence[str]) -> None:
             workdir=workdir,
             progress=_PROGRESS.value and is_primary_process(),
         )
-    alignment = alignment.with_facts(command=workflow.command_line())
+    alignment = alignment.with_facts(
+        command=workflow.command_line(), unseen_inputs=workflow.unseen_inputs(collection)
+    )
     folder = alignment.save(workdir)
     if not is_primary_process():
         return

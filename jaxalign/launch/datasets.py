@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> None:
         where = "in the package" if card.shipped else "in the cache"
         if not card.fetched:
             where = f"jaxalign datasets fetch {card.name}"
-        print(f"{card.name:<18}{card.size:>9,}  {'+'.join(card.views):<14}{where}")
+        print(f"{card.name:<18}{card.size:>9,}  {'+'.join(card.views):<19}{where}")
         print(f"{'':<18}{card.description}")
 
 

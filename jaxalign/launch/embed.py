@@ -32,7 +32,9 @@ _MODELS = flags.DEFINE_list(
 )
 _DATASET = flags.DEFINE_string("dataset", None, "Named data set; `jaxalign datasets list`.")
 _STRUCTURES = flags.DEFINE_string(
-    "structures", None, "File: SMILES, SDF, xyz, CIF, POSCAR, ASE db."
+    "structures",
+    None,
+    "File: SMILES, SDF, xyz, CIF, POSCAR, ASE db, FASTA, PDB, mmCIF; or a folder of PDB and mmCIF.",
 )
 _N = flags.DEFINE_integer(
     "n", None, "Size of a seeded random subset of the data set.", lower_bound=1
@@ -49,7 +51,7 @@ _COPIES = flags.DEFINE_integer("copies", 1, "Copies at every amplitude above 0."
 _PERTURB_SEED = flags.DEFINE_integer("perturb_seed", 0, "Seed of the perturbations.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the embeddings.")
 _LAYER = flags.DEFINE_string("layer", None, "Hidden layer by name; default: the model card's.")
-_POOLING = flags.DEFINE_string("pooling", None, "mean, sum, max, cls or cumulants.")
+_POOLING = flags.DEFINE_string("pooling", None, "mean, sum, max, cls, last or cumulants.")
 _ENERGIES = flags.DEFINE_bool(
     "energies", False, "Also write energies.parquet: energies that the potentials predict, eV."
 )
@@ -106,6 +108,8 @@ def main(words: Sequence[str]) -> None:
         fresh = embeddings.info.get("rows_computed", n)
         cost = describe_embedding(embeddings.info)
         print(f"{model}: {n} rows x {d}, {fresh} computed now{f' ({cost})' if cost else ''}")
+    for model, unseen in done.unseen.items():
+        print(f"{model} does not see {unseen}")
     for row in done.skipped:
         print("skipped:", ", ".join(f"{key} {value}" for key, value in row.items()))
     if _ENERGIES.value:

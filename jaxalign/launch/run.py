@@ -100,6 +100,7 @@ def main(words: Sequence[str]) -> None:
         rotations=[drift.to_json() for drift in drifts],
         command=workflow.command_line(),
         skipped=embedded.skipped,
+        unseen_inputs=embedded.unseen,
         failed_models={**alignment.diagnostics["failed_models"], **embedded.failed},
         embedding=embedded.work,
         seconds={"embed": embedded.seconds, **alignment.diagnostics["seconds"]},

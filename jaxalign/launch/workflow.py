@@ -15,6 +15,7 @@ from absl import logging
 from jaxalign import api
 from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
+from jaxalign.embeddings.input_counts import describe_counts
 from jaxalign.embeddings.location import Location
 from jaxalign.embeddings.sources import StoredEmbeddings
 from jaxalign.launch.embedding_work import read_work, record_work
@@ -40,6 +41,7 @@ class Embedded:
       rows_computed: rows that this call computed (the rest was in the store).
       seconds: wall time of all models.
       work: model → what its embeddings cost when they were computed.
+      unseen: model → what it did not see of the structures, if anything.
     """
 
     embeddings: dict[str, StoredEmbeddings]
@@ -48,6 +50,7 @@ class Embedded:
     rows_computed: int
     seconds: float
     work: dict[str, str] = dataclasses.field(default_factory=dict)
+    unseen: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def model_ids(names: Sequence[str]) -> list[str]:
@@ -139,9 +142,16 @@ def embed_models(
         record_work(store.parent, store.name, embeddings.info)
         if known := read_work(store.parent).get(store.name):
             done.work[model] = known
+        done.unseen |= unseen_inputs({model: embeddings})
         done.skipped += [_skip_row(s, model) for s in embeddings.info.get("skipped", ())]
     done.seconds = time.perf_counter() - start
     return done
+
+
+def unseen_inputs(embeddings: Mapping[str, StoredEmbeddings]) -> dict[str, str]:
+    """Model → what it did not see of the structures: unknown tokens, ends that were cut off."""
+    described = {model: describe_counts(found.info) for model, found in embeddings.items()}
+    return {model: words for model, words in described.items() if words}
 
 
 def _choice(model: str, *, layer: str | None, pooling: str | None) -> dict[str, str | None]:

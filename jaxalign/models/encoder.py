@@ -99,7 +99,8 @@ class Encoder:
         means the card's default.
       check: raises `UnsupportedStructureError` whenever `featurize` or `batching.check` would, at a
         fraction of their time, so that inputs can be made while the device computes; None if only
-        these can tell.
+        these can tell. It must be None where inputs hold `unknown` or `truncated`, which are
+        counted when all inputs are made beforehand.
       energy: predicted energies, for interatomic potentials.
     """
 

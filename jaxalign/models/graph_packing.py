@@ -50,12 +50,14 @@ class Field:
       points_to: axis whose elements its integers number, structure by structure; None for values.
       fill: value of the padding (a tuple for arrays with a second axis); of indices the last slot.
       dtype: of the batch's array.
+      trailing: shape of one element, where `fill` is a single number that does not tell it.
     """
 
     axis: str
     points_to: str | None = None
     fill: float | tuple[float, ...] = 0
     dtype: Any = np.float32
+    trailing: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,7 +196,8 @@ def _fill(
         parts = [part + offset for part, offset in zip(parts, offsets, strict=True)]
     fill = room[field.points_to] - 1 if field.points_to is not None else field.fill
     # The padding tells the trailing shape, also of a batch without examples.
-    array = np.empty((room[field.axis], *np.shape(fill)), field.dtype)
+    trailing = field.trailing or np.shape(fill)
+    array = np.empty((room[field.axis], *trailing), field.dtype)
     array[:] = fill
     if parts:
         joined = np.concatenate(parts)

@@ -36,8 +36,21 @@ def masked_max(values: _Values, mask: _Mask) -> _Rows:
 
 
 def first_node(values: _Values, mask: _Mask) -> _Rows:
-    """Features of node 0 (the [CLS] token of string encoders); zeros where it is masked."""
-    return jnp.where(mask[:, :1], values[:, 0], 0)
+    """Features of node 0 (the [CLS] token of string encoders); zeros for a row without nodes.
+
+    NaN where a row has nodes but node 0 is not among them, as with special tokens that an encoder
+    leaves out of pooling: zeros would pass for an embedding.
+    """
+    missing = jnp.where(jnp.any(mask, axis=1, keepdims=True), jnp.nan, 0).astype(values.dtype)
+    return jnp.where(mask[:, :1], values[:, 0], missing)
+
+
+def last_node(values: _Values, mask: _Mask) -> _Rows:
+    """Features of the last unmasked node (of the end of a prompt); zeros where there is none."""
+    places = jnp.arange(mask.shape[1], dtype=jnp.int32)
+    last = jnp.max(jnp.where(mask, places[None, :], 0), axis=1)
+    rows = jnp.take_along_axis(values, last[:, None, None], axis=1, mode="clip")[:, 0]
+    return jnp.where(jnp.any(mask, axis=1, keepdims=True), rows, 0)
 
 
 def cumulants(values: _Values, mask: _Mask) -> _Rows:
@@ -58,6 +71,7 @@ POOLINGS: Mapping[str, Callable[[_Values, _Mask], _Rows]] = MappingProxyType(
         "sum": masked_sum,
         "max": masked_max,
         "cls": first_node,
+        "last": last_node,
         "cumulants": cumulants,
     }
 )
@@ -85,7 +99,7 @@ def pool(features: NodeFeatures, method: str) -> Float[Array, "batch width"]:
 
     Args:
       features: `[batch, nodes, d]` values and their `[batch, nodes]` mask.
-      method: `"mean"`, `"sum"`, `"max"`, `"cls"` or `"cumulants"`; static under `jit`.
+      method: `"mean"`, `"sum"`, `"max"`, `"cls"`, `"last"` or `"cumulants"`; static under `jit`.
 
     Returns:
       `[batch, d]` rows (`[batch, 3 d]` for `"cumulants"`). A row without unmasked nodes is zero.

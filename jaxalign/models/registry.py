@@ -19,15 +19,28 @@ from jaxalign.models.user_weights import is_user_model, user_entry
 _MODULES = (
     "language.catalog_rxn",
     "dmpnn.catalog_admet",
+    "minimol.catalog_minimol",
+    "chython.catalog_chython",
     "ani.catalog_ani",
     "ani.catalog_ani2xt",
     "so3lr.catalog_so3lr",
     "chgnet.catalog_chgnet",
     "mace.catalog_mace",
+    "esen.catalog_esen",
+    "orb.catalog_orb",
     "sevennet.catalog_sevennet",
+    "unirep.catalog_unirep",
+    "near.catalog_near",
+    "language.catalog_antiberty",
+    "proteinmpnn.catalog_proteinmpnn",
+    "proteinmpnn.catalog_ligandmpnn",
+    "sceptr.catalog_sceptr",
+    "language.catalog_minilm",
     "descriptors.controls",
     "descriptors.descriptors",
     "descriptors.descriptors_aev",
+    "descriptors.strings",
+    "descriptors.backbone",
 )
 
 

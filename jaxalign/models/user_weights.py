@@ -2,6 +2,10 @@
 
     encoder = jaxalign.load_weights("mace-mp-0-medium.model", architecture="mace")
     jaxalign embed --models=mace:mace-mp-0-medium.model --dataset=crystals --workdir=W
+    jaxalign embed --models='hf:FOLDER,hf:org/name?input=selfies' --dataset=qm9 --workdir=W
+
+"huggingface", in ids "hf", takes a folder in the Hugging Face layout or a name of its hub; see
+`huggingface.encoder`. The other architectures take one file:
 
 Torch files (state dicts, training checkpoints, whole models), safetensors and npz are read; nothing
 in a file is ever executed. What a file does not tell stands in a configuration, `NAME.json` or
@@ -12,12 +16,14 @@ run the code in the model's file: only for files that you trust):
     numpy.savez("x.npz", **{name: x.numpy() for name, x in model.state_dict().items()})
     json.dump({"avg_num_neighbors": model.interactions[0].avg_num_neighbors}, open("x.json", "w"))
 
-The last line is for MACE; `mace_file.read_settings` says what else its configuration may hold.
+The last line is for MACE; `mace_file.read_settings` says what else its configuration may hold, and
+`orb_settings.read_settings` what that of an Orb may.
 """
 
 from __future__ import annotations
 
 import functools
+import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -25,12 +31,25 @@ from typing import Any
 
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
+from jaxalign.models.esen.esen_encoder import load_esen, load_uma
+from jaxalign.models.huggingface.encoder import load_huggingface
+from jaxalign.models.huggingface.folder import CONFIG, WEIGHTS
+from jaxalign.models.huggingface.reading import read_settings
+from jaxalign.models.huggingface.tokenizer import FILES
 from jaxalign.models.mace.mace_encoder import load_mace
+from jaxalign.models.orb.orb_encoder import load_orb
 from jaxalign.models.weight_files.user_file import UserFile, read_user_file
 
 # Architecture → function that makes an encoder of a file. The card of the encoder says what the
 # implementation was proven on.
-LOADERS: Mapping[str, Callable[[UserFile], Encoder]] = MappingProxyType({"mace": load_mace})
+LOADERS: Mapping[str, Callable[[UserFile], Encoder]] = MappingProxyType(
+    {"mace": load_mace, "orb": load_orb, "esen": load_esen, "uma": load_uma}
+)
+# The same for folders: of path and settings.
+FOLDER_LOADERS: Mapping[str, Callable[[str | Path, Mapping[str, Any]], Encoder]] = MappingProxyType(
+    {"huggingface": load_huggingface}
+)
+_SHORT_NAMES = MappingProxyType({"hf": "huggingface"})
 
 
 def load_weights(
@@ -39,44 +58,53 @@ def load_weights(
     architecture: str,
     config: Mapping[str, Any] | str | Path | None = None,
 ) -> Encoder:
-    """An encoder from a weight file of one's own.
+    """An encoder from weights of one's own.
 
     Args:
-      path: torch file (state dict, training checkpoint or whole model), safetensors or npz.
-      architecture: a key of `LOADERS`, such as `"mace"`.
+      path: torch file (state dict, training checkpoint or whole model), safetensors or npz; for
+        `"huggingface"` a folder, or `org/name` of the hub.
+      architecture: a key of `LOADERS` or `FOLDER_LOADERS`, such as `"mace"`.
       config: settings that the file does not tell, or the path of a JSON file with them; None looks
-        for `NAME.json` and then `config.json` beside the file.
+        for `NAME.json` and then `config.json` beside the file. Those of `"huggingface"` say how
+        structures are read; see `huggingface.reading`.
 
     Returns:
       An encoder for `jaxalign.embed`. The id on its card is the file's name without suffix.
 
     Raises:
       ValueError: if the architecture is not supported; the message lists those that are.
-      CheckpointError: if the file is absent, damaged or of no known format.
+      CheckpointError: if a weight file is absent, damaged or of no known format.
       WeightsError: if the file does not belong to the architecture, or contradicts the
         configuration.
+      JaxalignError: if a model of the hub cannot be fetched, or a package is missing.
     """
-    return _loader(architecture)(read_user_file(path, config=config))
+    architecture = _known(architecture)
+    if architecture in FOLDER_LOADERS:
+        return FOLDER_LOADERS[architecture](path, read_settings(config))
+    return LOADERS[architecture](read_user_file(path, config=config))
 
 
-def _loader(architecture: str) -> Callable[[UserFile], Encoder]:
-    if architecture not in LOADERS:
+def _known(architecture: str) -> str:
+    name = _SHORT_NAMES.get(architecture, architecture)
+    if name not in LOADERS and name not in FOLDER_LOADERS:
         raise ValueError(
-            f"architecture {architecture!r} is not supported; supported are {', '.join(LOADERS)}"
+            f"architecture {architecture!r} is not supported; supported are "
+            f"{', '.join((*LOADERS, *FOLDER_LOADERS))}"
         )
-    return LOADERS[architecture]
+    return name
 
 
 def is_user_model(model_id: str) -> bool:
-    """Whether an id names a weight file: `"architecture:path"`."""
+    """Whether an id names weights of one's own: `"architecture:path"`."""
     return ":" in model_id
 
 
 def user_entry(model_id: str) -> ModelEntry:
-    """Registry entry of a weight file.
+    """Registry entry of weights of one's own.
 
     Args:
-      model_id: `"architecture:path"`, e.g. `"mace:mace-mp-0-medium.model"`.
+      model_id: `"architecture:path"`, e.g. `"mace:mace-mp-0-medium.model"`, or `"hf:folder"` or
+        `"hf:org/name"`, which may be followed by settings: `"hf:folder?input=selfies"`.
 
     Returns:
       An entry without archives. Its id is the file's name without suffix.
@@ -85,12 +113,17 @@ def user_entry(model_id: str) -> ModelEntry:
       ValueError: if the architecture is not supported.
       JaxalignError: as `load_weights`.
     """
-    architecture, _, name = model_id.partition(":")
-    _loader(architecture)
+    given, _, name = model_id.partition(":")
+    architecture = _known(given)
+    if architecture in FOLDER_LOADERS:
+        name, _, query = name.partition("?")
+        settings = tuple(urllib.parse.parse_qsl(query, keep_blank_values=True))
+        folder = Path(name).expanduser()
+        stamps = tuple(_stamp(folder / file) for file in (CONFIG, *WEIGHTS, *FILES))
+        return _entry(architecture, name, settings, stamps)
     path = Path(name).expanduser()
     places = path, path.with_suffix(".json"), path.parent / "config.json"
-    stamps = tuple(_stamp(place) for place in places)
-    return _entry(architecture, path, stamps)
+    return _entry(architecture, str(path), None, tuple(_stamp(place) for place in places))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -103,6 +136,12 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 @functools.lru_cache(maxsize=16)
-def _entry(architecture: str, path: Path, stamps: tuple[tuple[int, int] | None, ...]) -> ModelEntry:
-    encoder = load_weights(path, architecture=architecture)
+def _entry(
+    architecture: str,
+    path: str,
+    settings: tuple[tuple[str, str], ...] | None,
+    stamps: tuple[tuple[int, int] | None, ...],
+) -> ModelEntry:
+    config = None if settings is None else dict(settings)
+    encoder = load_weights(path, architecture=architecture, config=config)
     return ModelEntry(card=encoder.card, archives=(), build=lambda entry: encoder)

@@ -83,8 +83,8 @@ def findings(view: MetricView, *, n: int, tested: bool) -> list[str]:
         said.append("No pair of different models has a value.")
     if not tested:
         said.append(
-            "These are raw scores of one sample of structures: no significance test or interval has "
-            "been computed."
+            "These are raw scores of one sample of structures: no significance test or interval "
+            "has been computed."
         )
     return said
 

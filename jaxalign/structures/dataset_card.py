@@ -26,7 +26,7 @@ class DatasetCard:
       name: what `load_dataset` takes.
       description: one line.
       size: number of structures.
-      views: which views its structures have: `"atoms"`, `"smiles"`.
+      views: which views its structures have: `"atoms"`, `"smiles"`, `"sequence"`, `"backbone"`.
       labels: names of the labels, with units.
       source: registry package and version.
       licence: SPDX id, as the source states it for the data.
@@ -76,7 +76,8 @@ class DatasetReader:
     Attributes:
       card: facts.
       structures: `(columns, rows)` → the structures of these rows, in that order.
-      rows_within: `(columns, atomic numbers)` → ascending rows made of these elements alone.
+      rows_within: `(columns, atomic numbers)` → ascending rows made of these elements alone; None
+        where no elements are known.
       counted: a column with one entry a structure.
       archive: archive of a fetched data set.
       convert: `(path of the archive, advance=…)` → columns, of a fetched data set; `advance` is
@@ -89,7 +90,7 @@ class DatasetReader:
 
     card: DatasetCard
     structures: Callable[[Columns, np.ndarray], Iterator[Structure]]
-    rows_within: Callable[[Columns, np.ndarray], np.ndarray]
+    rows_within: Callable[[Columns, np.ndarray], np.ndarray] | None
     counted: str = "n_atoms"
     archive: Archive | None = None
     convert: Callable[..., Columns] | None = None

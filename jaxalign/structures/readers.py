@@ -1,20 +1,25 @@
-"""Files → structures. RDKit and ASE do the parsing; ids, errors and skipping are the same for all.
+"""Files → structures. RDKit, ASE and gemmi parse; ids, errors and skipping are the same for all.
 
 Formats (each text format also as `.gz`):
 
-| format    | files                      | views           | own id                        |
-|-----------|----------------------------|-----------------|-------------------------------|
-| `csv`     | `.csv`                     | SMILES          | column `id`                   |
-| `tsv`     | `.tsv`                     | SMILES          | column `id`                   |
-| `smi`     | `.smi`, `.smiles`          | SMILES          | second field of the line      |
-| `sdf`     | `.sdf`, `.sd`, `.mol`      | atoms, SMILES   | title line                    |
-| `extxyz`  | `.xyz`, `.extxyz`          | atoms           | `id` in the comment line      |
-| `cif`     | `.cif`                     | atoms           | –                             |
-| `vasp`    | `POSCAR*`, `CONTCAR*`, `.poscar`, `.vasp` | atoms | –                        |
-| `traj`    | `.traj`                    | atoms           | `atoms.info["id"]`            |
-| `db`      | `.db`                      | atoms           | ASE's unique id               |
+| format    | files                       | views              | own id                         |
+|-----------|-----------------------------|--------------------|--------------------------------|
+| `csv`     | `.csv`                      | SMILES (SELFIES)   | column `id`                    |
+| `tsv`     | `.tsv`                      | SMILES (SELFIES)   | column `id`                    |
+| `smi`     | `.smi`, `.smiles`           | SMILES (SELFIES)   | second field of the line       |
+| `sdf`     | `.sdf`, `.sd`, `.mol`       | atoms, SMILES      | title line                     |
+| `extxyz`  | `.xyz`, `.extxyz`           | atoms              | `id` in the comment line       |
+| `cif`     | `.cif` of crystals          | atoms              | –                              |
+| `vasp`    | `POSCAR*`, `CONTCAR*`, `.poscar`, `.vasp` | atoms | –                            |
+| `traj`    | `.traj`                     | atoms              | `atoms.info["id"]`             |
+| `db`      | `.db`                       | atoms              | ASE's unique id                |
+| `fasta`   | `.fasta`, `.fa`, `.faa`, `.fas` | sequence       | first word of the header       |
+| `pdb`     | `.pdb`, `.ent`              | sequence, backbone | `{stem}/{chain}`               |
+| `mmcif`   | `.mmcif`, `.cif` of macromolecules | sequence, backbone | `{stem}/{chain}`        |
+| a folder  | of PDB and mmCIF files      | sequence, backbone | `{stem of the file}/{chain}`   |
 
-A record without an id of its own is called `{stem}/{number}`, by its 0-based position in the file.
+SELFIES of a column that is called so are decoded into SMILES. A record without an id of its own is
+called `{stem}/{number}`, by its 0-based position in the file.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from jaxalign.structures import chain_files
+from jaxalign.structures.fasta_files import fasta_records
 from jaxalign.structures.records import Record, Source, StructureError, collect
 from jaxalign.structures.sdf_files import sdf_records
 from jaxalign.structures.smiles_files import smi_records, table_records
@@ -52,6 +59,9 @@ FORMATS: Mapping[str, Callable[[Source], Iterator[Record]]] = {
     "vasp": _by_ase("vasp_records"),
     "traj": _by_ase("trajectory_records"),
     "db": _by_ase("database_records"),
+    "fasta": fasta_records,
+    "pdb": chain_files.pdb_records,
+    "mmcif": chain_files.mmcif_records,
 }
 
 _EXTENSIONS = {
@@ -69,11 +79,18 @@ _EXTENSIONS = {
     ".vasp": "vasp",
     ".traj": "traj",
     ".db": "db",
+    ".fasta": "fasta",
+    ".fa": "fasta",
+    ".faa": "fasta",
+    ".fas": "fasta",
+    ".pdb": "pdb",
+    ".ent": "pdb",
+    ".mmcif": "mmcif",
 }
 _VASP_NAMES = ("poscar", "contcar")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".lmdb", ".joblib")
 _BINARY = ("traj", "db")  # read through their path: cannot be compressed
-_WITHOUT_FIELDS = ("smi", "cif", "vasp")
+_WITHOUT_FIELDS = ("smi", "cif", "vasp", "fasta", "pdb", "mmcif")
 
 
 def read_structures(
@@ -86,13 +103,14 @@ def read_structures(
     group_column: str | None = None,
     name: str | None = None,
 ) -> StructureSet:
-    """Reads all structures of one file.
+    """Reads all structures of one file, or all protein chains of a folder.
 
     Args:
-      path: the file; see the table at the top of this module.
-      format: one of `FORMATS`; None to tell it from the file's name.
+      path: the file or folder; see the table at the top of this module.
+      format: one of `FORMATS`; None to tell it from the file's name (a `.cif` file: its content).
       on_error: `"raise"` at the first record that cannot be read, or `"skip"` such records and
-        list them in `.skipped`. Duplicate ids and damaged files are always errors.
+        list them in `.skipped`. Duplicate ids and damaged files are always errors, but for a file
+        of a folder, which is a record there.
       smiles_column: column (csv, tsv) or info key (extxyz, traj, db) of the SMILES; None to
         detect it by name.
       id_column: column, SDF data field or info key of the ids; None for the format's own id.
@@ -114,6 +132,8 @@ def read_structures(
     path = Path(path)
     _check_file(path)
     bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    if path.is_dir():
+        return _read_folder(path, format=format, on_error=on_error, name=name)
     if format is None:
         format = _detect(path, bare)
     elif format not in FORMATS:
@@ -131,6 +151,20 @@ def read_structures(
     return collect(FORMATS[format](source), source=source, on_error=on_error, name=name)
 
 
+def _read_folder(
+    path: Path, *, format: str | None, on_error: str, name: str | None
+) -> StructureSet:
+    if format is not None:
+        raise ValueError(f"{path} is a folder, whose files are told by name: leave format out")
+    if not chain_files.has_protein_files(path):
+        raise StructureError(
+            f"{path}: this is a directory without PDB or mmCIF files (the only ones that are read "
+            "by the folder); pass one file"
+        )
+    source = Source(path, path.resolve().name)
+    return collect(chain_files.folder_records(source), source=source, on_error=on_error, name=name)
+
+
 def _check_file(path: Path) -> None:
     if path.suffix.lower() in _PICKLES:
         raise StructureError(
@@ -138,7 +172,7 @@ def _check_file(path: Path) -> None:
             "holds; convert it where it was made, to extended xyz (ase.io.write) or a csv of SMILES"
         )
     if path.is_dir():
-        raise StructureError(f"{path}: this is a directory; pass one file")
+        return
     if not path.exists():
         raise StructureError(f"{path}: no such file (looked in {path.parent.resolve()})")
     try:
@@ -152,6 +186,8 @@ def _check_file(path: Path) -> None:
 
 
 def _detect(path: Path, bare: Path) -> str:
+    if bare.suffix.lower() == ".cif" and chain_files.is_mmcif(path):
+        return "mmcif"
     if bare.suffix.lower() in _EXTENSIONS:
         return _EXTENSIONS[bare.suffix.lower()]
     if bare.name.lower().startswith(_VASP_NAMES):

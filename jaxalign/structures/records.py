@@ -54,6 +54,8 @@ class Record:
       reason: why nothing could be read, or None.
       text: the offending text, if there is any to show.
       line: 1-based line of a text file at which the record begins.
+      place: how messages call the record, if it has a name of its own.
+      left_out: not an error but of a kind that is never read; listed whatever `on_error` says.
     """
 
     number: int
@@ -61,10 +63,14 @@ class Record:
     reason: str | None = None
     text: str | None = None
     line: int | None = None
+    place: str | None = None
+    left_out: bool = False
 
     @property
     def where(self) -> str:
         """Position as messages show it."""
+        if self.place is not None:
+            return self.place
         line = "" if self.line is None else f" (line {self.line})"
         return f"record {self.number}{line}"
 
@@ -119,7 +125,7 @@ def collect(
     for record in records:
         if record.structure is None:
             bad = _describe(record)
-            if on_error == "raise":
+            if on_error == "raise" and not record.left_out:
                 raise StructureError(
                     f"{source.path}: {record.where}: {bad}; correct the record, or pass "
                     'on_error="skip" to leave such records out and have them listed'

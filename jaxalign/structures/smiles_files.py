@@ -1,12 +1,18 @@
-"""Records of text files that hold SMILES: csv and tsv tables, and .smi lists."""
+"""Records of text files that hold SMILES or SELFIES: csv and tsv tables, and .smi lists.
+
+SELFIES are decoded into SMILES by the package `selfies` as they are read, where the column (or the
+header line of a list) is called "selfies": in a table without SMILES, or if it is asked for.
+"""
 
 from __future__ import annotations
 
 import csv
 import functools
 import gzip
+import importlib
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rdkit import Chem, rdBase
 
@@ -21,6 +27,9 @@ from jaxalign.structures.records import (
 from jaxalign.structures.structure import Structure
 
 SMILES_FIELDS = ("smiles", "canonical_smiles", "isomeric_smiles", "smi", "smiles_string")
+SELFIES_FIELD = "selfies"
+_SELFIES = re.compile(r"(\[[^\[\]\s]+\]|\.)+")
+_TEXT_FIELDS = (*SMILES_FIELDS, SELFIES_FIELD)
 ID_FIELDS = ("id", "identifier", "sample_id", "mol_id", "molecule_id")
 GROUP_FIELDS = ("group", "group_id", "parent", "parent_id")
 
@@ -78,6 +87,40 @@ def check_smiles(smiles: str) -> str:
     raise StructureError(f"RDKit refuses it ({'; '.join(problems) or 'sanitization failed'})")
 
 
+def decode_selfies(text: str) -> str:
+    """The SMILES that a SELFIES string spells.
+
+    Args:
+      text: as the file gives it; surrounding blanks are removed.
+
+    Returns:
+      A SMILES that RDKit reads.
+
+    Raises:
+      StructureError: for an empty string, a symbol that is none, or a molecule that RDKit refuses;
+        the package is not installed.
+    """
+    try:
+        selfies = importlib.import_module("selfies")
+    except ImportError as error:
+        raise StructureError(
+            f"SELFIES are decoded by the package selfies, which cannot be imported ({error}); "
+            "install it with: pip install 'jaxalign[strings]'"
+        ) from error
+    text = text.strip()
+    if not text:
+        raise StructureError("the SELFIES is empty")
+    if not _SELFIES.fullmatch(text):  # the package passes over what is between its symbols
+        raise StructureError("not a SELFIES: a row of symbols in brackets, such as [C][=O]")
+    try:
+        smiles = selfies.decoder(text)
+    except selfies.DecoderError as error:
+        raise StructureError(f"not a SELFIES ({' '.join(str(error).split())})") from error
+    if not smiles:
+        raise StructureError("the SELFIES spells no molecule")
+    return check_smiles(smiles)
+
+
 def table_records(source: Source, *, delimiter: str) -> Iterator[Record]:
     """Records of a table with a header line; numeric columns become labels.
 
@@ -115,31 +158,40 @@ def table_records(source: Source, *, delimiter: str) -> Iterator[Record]:
 def smi_records(source: Source) -> Iterator[Record]:
     """Records of a `.smi` list: `SMILES [id]` a line, the id separated by blanks or a tab.
 
-    A first line that begins with the word "smiles" is taken as a header.
+    A first line that begins with the word "smiles" or "selfies" is taken as a header.
 
     Yields:
       One record a line; blank lines are not records.
     """
-    number = 0
+    number, read = 0, check_smiles
     for index, line in enumerate(read_text(source).splitlines()):
         cells = line.split("\t") if "\t" in line.strip() else line.split(maxsplit=1)
-        if not line.strip() or (number == 0 and cells[0].strip().lower() == "smiles"):
+        if not line.strip():
+            continue
+        if number == 0 and cells[0].strip().lower() in ("smiles", SELFIES_FIELD):
+            read = _reader(cells[0])
             continue
         own = cells[1] if len(cells) > 1 else None
-        build = functools.partial(_smi_structure, cells[0], own, source, number)
+        build = functools.partial(_smi_structure, cells[0], own, source, number, read)
         yield attempt(build, number=number, text=cells[0].strip(), line=index + 1)
         number += 1
 
 
-def _smi_structure(smiles: str, own: str | None, source: Source, number: int) -> Structure:
-    return Structure(id=source.identify(own, number), smiles=check_smiles(smiles))
+def _reader(column: str) -> Callable[[str], str]:
+    return decode_selfies if column.strip().lower() == SELFIES_FIELD else check_smiles
+
+
+def _smi_structure(
+    text: str, own: str | None, source: Source, number: int, read: Callable[[str], str]
+) -> Structure:
+    return Structure(id=source.identify(own, number), smiles=read(text))
 
 
 def _table_fields(source: Source, columns: list[str]) -> tuple[str, str | None, str | None]:
     if len(set(columns)) != len(columns):
         raise StructureError(f"{source.path}: column names must be unique: got {columns}")
     try:
-        smiles = find_field(columns, wanted=source.smiles_field, known=SMILES_FIELDS, required=True)
+        smiles = find_field(columns, wanted=source.smiles_field, known=_TEXT_FIELDS, required=True)
         own = find_field(columns, wanted=source.id_field, known=ID_FIELDS, required=True)
         group = find_field(columns, wanted=source.group_field, known=GROUP_FIELDS, required=True)
     except StructureError as error:
@@ -165,7 +217,7 @@ def _table_structure(
     smiles, own, group = fields
     return Structure(
         id=source.identify(row[own] if own else None, number),
-        smiles=check_smiles(row[smiles]),
+        smiles=_reader(smiles)(row[smiles]),
         labels=numeric_labels(row, exclude=fields),
         group=(row[group].strip() or None) if group else None,
     )

@@ -264,6 +264,7 @@ def test_bad_settings_are_named_before_any_work(data, options, message):
         ja.align(data, **({"metrics": ("mutual_knn",)} | options))
 
 
+@pytest.mark.slow
 def test_small_budget_changes_no_result(data, everything):
     more = {f"{name}{i}": x for i in range(3) for name, x in data.items()}
     names = ("cknna", "dcor", "cca", "reconstruction", "information_imbalance")
@@ -273,6 +274,7 @@ def test_small_budget_changes_no_result(data, everything):
         np.testing.assert_allclose(small.matrix(name), large.matrix(name), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_graphs_beyond_the_budget_go_to_a_temporary_folder(rng):
     models = {f"m{i}": rng.normal(size=(800, 4)).astype(np.float32) for i in range(4)}
     options = {"metrics": ("mutual_knn",), "k": 64}

@@ -1,5 +1,6 @@
 """Drifts of functions whose drift is known, of networks, and their cache."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -21,6 +22,8 @@ from jaxalign.models.encoder import (
     NodeFeatures,
     UnsupportedStructureError,
 )
+from jaxalign.models.registry import load_model
+from jaxalign.structures.datasets import load_dataset
 from jaxalign.structures.structure import Structure, StructureSet
 
 
@@ -80,13 +83,13 @@ def test_copies_are_the_same_structures(molecules):
                 atol=1e-9,
             )
             assert np.linalg.det(turned.cell) > 0
-            np.testing.assert_allclose(larger.cell, 1.05 * one.cell)
+            np.testing.assert_allclose(larger.cell, one.cell * [1.05, 1.08, 1.12])
         atoms, others = (
             sorted((int(z), *p) for z, p in zip(s.atomic_numbers, s.positions, strict=True))
             for s in (one, order)
         )
         assert atoms == others
-        np.testing.assert_allclose(pdist(larger.positions), 1.05 * pdist(one.positions))
+        np.testing.assert_allclose(larger.positions, one.positions * [1.05, 1.08, 1.12])
 
 
 def test_an_invariant_encoder_passes(molecules):
@@ -246,3 +249,27 @@ def test_the_number_of_structures_is_checked(molecules):
     assert table.rotation_table(("composition",), molecules, count=0) == ()
     with pytest.raises(ValueError, match="at least 2"):
         table.rotation_table(("composition",), molecules, count=1)
+
+
+def test_backbones_are_turned_and_have_no_other_order():
+    chains = load_dataset("proteins", n=6, seed=1)
+    for one, turned in zip(chains, rotated(chains, copy=0, seed=2), strict=True):
+        flat = [s.backbone[:20].reshape(-1, 3) for s in (one, turned)]
+        np.testing.assert_allclose(pdist(flat[1]), pdist(flat[0]), atol=1e-9)
+        assert np.abs(flat[1] - flat[0]).max() > 1e-3
+        assert turned.sequence == one.sequence
+    for name in ("backbone-distances", "backbone-torsions", "contact-density"):
+        drift = rotation_drift(load_model(name), chains)
+        assert drift.holds_under_rotations is True
+        assert drift.rotation_max < 1e-5
+        assert (drift.structures, drift.permutations) == (6, 0)
+        assert drift.holds_under_permutations is None
+    for name in ("residue-composition", "gaussian-noise"):
+        assert rotation_drift(load_model(name), chains).reason == NO_COORDINATES
+
+    def first_atom(structures):
+        return np.array([s.backbone[0, 0] for s in structures], np.float32)
+
+    card = dataclasses.replace(load_model("backbone-distances").card, width=3)
+    broken = rotation_drift(HostEncoder(card, first_atom), chains)
+    assert broken.holds_under_rotations is False

@@ -100,8 +100,12 @@ def test_align_and_report_on_plain_arrays(arrays, tmp_path):
     ("flags", "message"),
     [
         (("--k=90",), "k must be smaller than the number of samples: got k=90, n=90; pass k <= 89"),
-        (("--metrics=cknn",), "unknown metric 'cknn', did you mean 'cknna'"),
-        (("--normalize=l3",), "unknown normalization 'l3'"),
+        pytest.param(
+            ("--metrics=cknn",),
+            "unknown metric 'cknn', did you mean 'cknna'",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(("--normalize=l3",), "unknown normalization 'l3'", marks=pytest.mark.slow),
     ],
 )
 def test_bad_settings_give_one_error_and_no_result(arrays, tmp_path, flags, message):

@@ -53,7 +53,7 @@ def test_sweep_writes_table_and_figures_and_resumes(tmp_path):
     ("flag", "message"),
     [
         ("--config.strong=(1,64)", "devices=64: there are 8 devices"),
-        ("--mesh=rows:2", "--mesh has no meaning for a sweep"),
+        pytest.param("--mesh=rows:2", "--mesh has no meaning for a sweep", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_run_is_one_error_and_leaves_nothing(tmp_path, flag, message):

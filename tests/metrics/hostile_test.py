@@ -35,6 +35,7 @@ def pair():
     return oracles.related_pair(rng, N, D, D, shared=5)
 
 
+@pytest.mark.slow
 def test_types_of_equal_values_give_equal_scores(pair):
     x, y = (v.astype(ml_dtypes.bfloat16) for v in pair)  # 8 bits: every wider type holds them
     wide = x.astype(np.float32)

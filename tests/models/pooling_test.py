@@ -19,6 +19,7 @@ ORACLES = {
     "sum": lambda x: x.sum(0),
     "max": lambda x: x.max(0),
     "cls": lambda x: x[0],
+    "last": lambda x: x[-1],
     "cumulants": _moments,
 }
 
@@ -48,6 +49,18 @@ def test_max_of_negative_values_is_negative():
     np.testing.assert_array_equal(pool(features, "max"), [[-1.0, -1.0]])
 
 
+def test_first_and_last_where_pooling_leaves_nodes_out(rng):
+    values = rng.normal(size=(3, 5, 2)).astype(np.float32)
+    mask = np.array([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
+    features = NodeFeatures(jnp.asarray(values), jnp.asarray(mask))
+    last = np.asarray(pool(features, "last"))
+    np.testing.assert_array_equal(last, [values[0, 4], values[1, 0], [0, 0]])
+    # Zeros would pass for the embedding of a structure that has no first node to give.
+    first = np.asarray(pool(features, "cls"))
+    assert np.isnan(first[0]).all()
+    np.testing.assert_array_equal(first[1:], [values[1, 0], [0, 0]])
+
+
 def test_unknown_pooling_lists_the_known():
-    with pytest.raises(ValueError, match=r"'median'.*mean, sum, max, cls, cumulants"):
+    with pytest.raises(ValueError, match=r"'median'.*mean, sum, max, cls, last, cumulants"):
         check_pooling("median")

@@ -34,7 +34,10 @@ def relative(got, wanted):
     return np.abs((got - wanted) / np.outer(scale, scale)).max()
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-6)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"),
+    [("float64", 1e-12), pytest.param("float32", 1e-6, marks=pytest.mark.slow)],
+)
 def test_all_kernels_and_centerings_agree_with_dense_matrices(rng, precision, tolerance):
     xs = embeddings(rng)
     # 64-row tiles in blocks of 64 rows: several blocks, ragged at the end.

@@ -57,6 +57,7 @@ def test_devices_and_tile_sizes_give_the_same_ids_as_the_host(rng, device, mean_
             assert found.diagnostics["rows_rechecked_float64"] < N / 5
 
 
+@pytest.mark.slow
 def test_many_column_steps_give_the_same_ids(rng, monkeypatch):
     monkeypatch.setattr(sweep, "HOST_ROWS", 0)
     monkeypatch.setattr(plans, "_TILE_ENTRIES", 1)  # one group of columns a step

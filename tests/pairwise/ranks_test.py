@@ -63,6 +63,7 @@ def test_sums_equal_the_count_over_all_distances(rng):
         np.testing.assert_array_equal(sums[b, b], N * np.arange(1, K + 1), err_msg=name)
 
 
+@pytest.mark.slow
 def test_sums_do_not_depend_on_tiles_or_memory(rng, monkeypatch):
     data = hostile(rng)
     data = [data[name] for name in ("anisotropic", "duplicates")]

@@ -169,3 +169,46 @@ def test_bad_arguments(crystals):
             perturb(crystals, copies=copies)
     with pytest.raises(ValueError, match=r"'moses-scaffolds/.* has no atoms to perturb"):
         perturb(load_dataset("moses-scaffolds", n=2))
+
+
+@pytest.fixture(scope="module")
+def chains():
+    return load_dataset("proteins", n=3, seed=4)
+
+
+def test_backbones_are_rattled_strained_and_turned(chains):
+    for kind, amplitude in (("rattle", 0.1), ("strain", 0.05), ("rotation", 1)):
+        for parent, copy in zip(
+            chains, perturb(chains, kind=kind, amplitudes=(amplitude,)), strict=True
+        ):
+            assert copy.backbone.shape == parent.backbone.shape
+            assert copy.group == parent.group
+            moved = copy.backbone - parent.backbone
+            assert np.abs(moved).max() > 1e-3
+            if kind == "rattle":
+                assert abs(moved.std() / amplitude - 1) < 0.15
+            else:  # one matrix for all
+                matrix = np.linalg.lstsq(
+                    parent.backbone.reshape(-1, 3), copy.backbone.reshape(-1, 3), rcond=None
+                )[0]
+                np.testing.assert_allclose(copy.backbone, parent.backbone @ matrix, atol=1e-9)
+                singular = np.linalg.svd(matrix, compute_uv=False)
+                assert np.abs(singular - 1).max() == pytest.approx(
+                    0 if kind == "rotation" else amplitude, abs=1e-9
+                )
+            assert copy.sequence == (parent.sequence if kind == "rotation" else None)
+
+
+def test_missing_backbone_atoms_stay_missing(chains):
+    holes = chains[0].backbone.copy()
+    holes[4, 1:] = np.nan
+    parent = dataclasses.replace(chains[0], backbone=holes)
+    for kind, amplitude in (("rattle", 0.1), ("strain", 0.05), ("rotation", 1)):
+        copy = perturb_structure(parent, kind, amplitude=amplitude)
+        np.testing.assert_array_equal(np.isnan(copy.backbone), np.isnan(holes))
+
+
+@pytest.mark.parametrize("kind", ["permutation", "vacancies"])
+def test_residues_have_an_order(kind, chains):
+    with pytest.raises(ValueError, match=r"has a backbone but no atoms.*rattle, strain, rotation"):
+        perturb_structure(chains[0], kind, amplitude=1)

@@ -37,7 +37,7 @@ def test_missing_empty_and_directory(tmp_path):
     (tmp_path / "m.xyz").touch()
     with pytest.raises(StructureError, match="the file is empty"):
         read_structures(tmp_path / "m.xyz")
-    with pytest.raises(StructureError, match="this is a directory"):
+    with pytest.raises(StructureError, match="this is a directory without PDB"):
         read_structures(tmp_path)
 
 

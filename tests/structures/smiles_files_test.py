@@ -142,3 +142,33 @@ def test_damaged_files(tmp_path):
     binary.write_bytes(b"\xff\xfe\x00smiles")
     with pytest.raises(StructureError, match="UTF-8"):
         read_structures(binary)
+
+
+SELFIES = {"[C][C][O]": "CCO", "[C][=C][C][=C][C][=C][Ring1][=Branch1]": "C1=CC=CC=C1"}
+
+
+def test_selfies_are_decoded(tmp_path):
+    table, listed = tmp_path / "t.csv", tmp_path / "t.smi"
+    table.write_text("id,SELFIES,mass\n" + "".join(f"m{i},{s},1\n" for i, s in enumerate(SELFIES)))
+    listed.write_text("selfies id\n" + "".join(f"{s} m{i}\n" for i, s in enumerate(SELFIES)))
+    for path in (table, listed):
+        found = read_structures(path)
+        assert [s.smiles for s in found] == list(SELFIES.values())
+        assert found.ids == ("m0", "m1")
+    assert read_structures(table)[0].labels == {"mass": 1.0}
+
+
+def test_smiles_go_before_selfies_unless_asked_for(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("selfies,smiles\n[C][C][O],N\n")
+    assert read_structures(path)[0].smiles == "N"
+    assert read_structures(path, smiles_column="selfies")[0].smiles == "CCO"
+
+
+def test_bad_selfies(tmp_path):
+    path = tmp_path / "t.csv"
+    for cell, reason in (("[C][Qq]", "not a SELFIES"), ('" "', "empty"), ("CCO", "not a SELFIES")):
+        path.write_text(f"selfies\n[C]\n{cell}\n")
+        with pytest.raises(StructureError, match=rf"record 1 \(line 3\).*{reason}"):
+            read_structures(path)
+        assert len(read_structures(path, on_error="skip")) == 1

@@ -166,7 +166,8 @@ class _Machine:
         self.call(function, tuple(arguments))
 
     def call_with_keywords(self) -> None:
-        if self.pop() != {}:
+        keywords = self.pop()
+        if type(keywords) is not dict or keywords:  # compared with nothing: it may be an array
             self.discard()  # No known constructor takes keywords: the name is all that is left.
             return
         self.call_popped()
@@ -184,6 +185,7 @@ class _Machine:
             self._stack.append(function)
             return
         # A constructor may copy its arguments, and the file may repeat that: it counts as work.
+        self._spend(len(arguments))
         self._spend(sum(len(x) for x in arguments if isinstance(x, list | tuple | dict)))
         self._stack.append(constructor(*arguments))
 

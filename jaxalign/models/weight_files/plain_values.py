@@ -10,8 +10,7 @@ from jaxalign.types import JaxalignError
 
 MAX_DEPTH = 64
 MAX_VALUES = 500_000
-
-_ATOMS = (str, bytes, int, float, bool, type(None))
+MAX_NAME = 1024  # characters of a key or of the name of a global
 
 
 class CheckpointError(JaxalignError):
@@ -25,10 +24,21 @@ class Opaque:
     Attributes:
       module: module of the global.
       name: its name inside the module.
+
+    Raises:
+      CheckpointError: if one of the two is longer than any real name.
     """
 
     module: str
     name: str
+
+    def __post_init__(self):
+        if max(len(self.module), len(self.name)) > MAX_NAME:
+            raise CheckpointError(f"it names a global by more than {MAX_NAME} characters")
+
+
+_KEYS = frozenset({str, bytes, int, float, bool, type(None), Opaque})
+_KEY_ITEMS = 4
 
 
 class Instance(dict[str, Any]):
@@ -41,28 +51,38 @@ class Instance(dict[str, Any]):
 
 
 def checked_key(key: Any) -> Any:
-    """Returns a key of a dict or element of a set, if hashing it is harmless.
+    """Returns a key of a dict or element of a set, if using it is cheap however often it is done.
 
-    Long integers are refused because they can be chosen to collide (a table of n such keys takes
-    n² steps), nested tuples because their hash recurses without a limit.
+    Numbers hash to themselves and can be chosen to collide (a table of n such keys takes n² steps):
+    long integers are refused, and in tuples all that could make two hash alike. Hashing long tuples
+    and comparing long text is work that a file could repeat at the price of one byte each time.
 
     Args:
       key: any value from a file.
 
     Returns:
-      The same value: text, bytes, a number, None, an `Opaque`, or a short tuple of these.
+      The same value: text or bytes of at most `MAX_NAME`, a number, None, an `Opaque`, or a tuple
+      of at most four of these, without floats.
 
     Raises:
       CheckpointError: for every other key.
     """
-    items = key if type(key) is tuple else (key,)
-    int_bits = 31 if type(key) is tuple else 63
-    for item in items:
-        if type(item) not in (*_ATOMS, Opaque):
-            raise CheckpointError(f"it uses a {type(item).__name__} inside a key of a dict or set")
-        if type(item) is int and item.bit_length() > int_bits:
-            raise CheckpointError(f"it uses an integer of {item.bit_length()} bits inside a key")
-    return key
+    if type(key) is not tuple:
+        return _checked_item(key, _KEYS, 63)
+    if len(key) > _KEY_ITEMS:
+        raise CheckpointError(f"it uses a tuple of {len(key)} values as a key")
+    # Four integers of 15 bits and their signs are 64 bits, as many as a hash has.
+    return tuple([_checked_item(item, _KEYS - {float}, 15) for item in key])
+
+
+def _checked_item(item: Any, kinds: frozenset[type], int_bits: int) -> Any:
+    if type(item) not in kinds:
+        raise CheckpointError(f"it uses a {type(item).__name__} inside a key of a dict or set")
+    if type(item) is int and item.bit_length() > int_bits:
+        raise CheckpointError(f"it uses an integer of {item.bit_length()} bits inside a key")
+    if type(item) in (str, bytes) and len(item) > MAX_NAME:
+        raise CheckpointError(f"it uses a text of {len(item):,} characters inside a key")
+    return item
 
 
 def checked_set(items: Sequence[Any]) -> set[Any]:

@@ -8,6 +8,7 @@ number of elements and its bytes.
 
 from __future__ import annotations
 
+import functools
 import io
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxalign.archives.zip_files import open_zip, shorten
 from jaxalign.models.weight_files.pickle_machine import Constructors, run_pickle
-from jaxalign.models.weight_files.plain_values import CheckpointError, Opaque
+from jaxalign.models.weight_files.plain_values import MAX_NAME, CheckpointError, Opaque
 from jaxalign.models.weight_files.torch_tensors import constructors, read_storage, storage_bytes
 
 # The pickled magic number with which every legacy file begins.
@@ -42,33 +44,30 @@ def read_torch_zip(data: bytes, *, make_table: Callable[..., Constructors] = con
       CheckpointError: if the file is inconsistent.
       Exception: damaged bytes make the standard library raise errors of many types.
     """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = _stored_entries(archive, len(data))
-        pickles = [name for name in entries if name.split("/", 1)[-1] == "data.pkl"]
+    with open_zip(data) as archive:
+        _check_stored(archive.entries, len(data))
+        pickles = [name for name in archive.entries if name.split("/", 1)[-1] == "data.pkl"]
         if len(pickles) != 1:
             raise CheckpointError(f"it holds {len(pickles)} entries data.pkl, one was expected")
         root = pickles[0].removesuffix("data.pkl")
-        order = entries.get(f"{root}byteorder")
-        if order is not None and archive.read(order) != b"little":
+        read = functools.partial(archive.read, max_bytes=len(data))
+        if f"{root}byteorder" in archive.entries and read(f"{root}byteorder") != b"little":
             raise CheckpointError("its numbers are not little-endian")
 
         def load_storage(kind: str, key: str, numel: int) -> np.ndarray:
-            if (info := entries.get(f"{root}data/{key}")) is None:
-                raise CheckpointError(f"its storage {key!r} is missing")
-            return read_storage(archive.read(info), kind, numel)
+            if f"{root}data/{key}" not in archive.entries:
+                raise CheckpointError(f"its storage {shorten(key)} is missing")
+            return read_storage(read(f"{root}data/{key}"), kind, numel)
 
         return run_pickle(
-            io.BytesIO(archive.read(pickles[0])),
+            io.BytesIO(read(pickles[0])),
             constructors=make_table(file_bytes=len(data)),
             load_persistent=_load_once(load_storage),
         )
 
 
-def _stored_entries(archive: zipfile.ZipFile, file_bytes: int) -> Mapping[str, zipfile.ZipInfo]:
-    """Entries by name. Torch never compresses, so no entry can be larger than the file."""
-    entries = {info.filename: info for info in archive.infolist()}
-    if len(entries) != len(archive.infolist()):
-        raise CheckpointError("two of its zip entries have the same name")
+def _check_stored(entries: Mapping[str, zipfile.ZipInfo], file_bytes: int) -> None:
+    """Torch never compresses, so all entries together cannot be larger than the file."""
     if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
         raise CheckpointError(
             "its zip entries are compressed, which torch never does; save it anew"
@@ -76,7 +75,6 @@ def _stored_entries(archive: zipfile.ZipFile, file_bytes: int) -> Mapping[str, z
     total = sum(info.file_size for info in entries.values())
     if total > file_bytes:
         raise CheckpointError(f"its zip entries claim {total:,} bytes in {file_bytes:,}")
-    return entries
 
 
 def read_torch_legacy(data: bytes) -> Any:
@@ -97,8 +95,9 @@ def read_torch_legacy(data: bytes) -> Any:
     """
     file = io.BytesIO(data)
     _, protocol, machine = (_run_plain(file) for _ in range(3))
-    if protocol != _LEGACY_PROTOCOL:
-        raise CheckpointError(f"its legacy protocol is {protocol!r}, expected {_LEGACY_PROTOCOL}")
+    # Foreign values are never quoted: one that holds itself a million times over has no end.
+    if type(protocol) is not int or protocol != _LEGACY_PROTOCOL:
+        raise CheckpointError(f"its legacy protocol is not {_LEGACY_PROTOCOL}, the only one known")
     if not (isinstance(machine, dict) and machine.get("little_endian") is True):
         raise CheckpointError("its numbers are not little-endian")
     start = file.tell()
@@ -129,7 +128,8 @@ def _read_storages(
     data: bytes, file: io.BytesIO, declared: Mapping[str, tuple[str, int]]
 ) -> dict[str, np.ndarray]:
     keys = _run_plain(file)
-    if type(keys) is not list or len(keys) != len(declared) or set(keys) != set(declared):
+    texts = type(keys) is list and all(type(key) is str for key in keys)
+    if not texts or len(keys) != len(declared) or set(keys) != set(declared):
         raise CheckpointError("its list of storages does not match the storages that are used")
     position = file.tell()
     storages = {}
@@ -137,7 +137,9 @@ def _read_storages(
         kind, numel = declared[key]
         written = int.from_bytes(data[position : position + 8], "little", signed=True)
         if written != numel:
-            raise CheckpointError(f"its storage {key!r} has {written} elements, expected {numel}")
+            raise CheckpointError(
+                f"its storage {shorten(key)} has {written} elements, expected {numel}"
+            )
         start, position = position + 8, position + 8 + storage_bytes(kind, numel)
         storages[key] = read_storage(data[start:position], kind, numel)
     return storages
@@ -154,7 +156,9 @@ def _load_once(load_storage: _LoadStorage) -> Callable[[Any], np.ndarray | Opaqu
         if key not in loaded:
             loaded[key] = kind, numel, load_storage(kind, key, numel)
         if loaded[key][:2] != (kind, numel):
-            raise CheckpointError(f"its storage {key!r} is used with different types or sizes")
+            raise CheckpointError(
+                f"its storage {shorten(key)} is used with different types or sizes"
+            )
         return loaded[key][2]
 
     return load
@@ -162,9 +166,10 @@ def _load_once(load_storage: _LoadStorage) -> Callable[[Any], np.ndarray | Opaqu
 
 def _module_class(identifier: Any) -> Opaque | None:
     """The class in a persistent id ("module", class, source file, source text), else None."""
-    if type(identifier) is tuple and len(identifier) == 4 and identifier[0] == "module":
-        return identifier[1] if isinstance(identifier[1], Opaque) else None
-    return None
+    if type(identifier) is not tuple or len(identifier) != 4:
+        return None
+    tag, kind = identifier[:2]
+    return kind if type(tag) is str and tag == "module" and type(kind) is Opaque else None
 
 
 def _storage_facts(identifier: Any) -> tuple[str, str, int]:
@@ -172,9 +177,11 @@ def _storage_facts(identifier: Any) -> tuple[str, str, int]:
     if type(identifier) is not tuple or len(identifier) not in (5, 6):
         raise CheckpointError("it has a persistent id of unknown form")
     tag, kind, key, _, numel = identifier[:5]
-    known = tag == "storage" and isinstance(kind, Opaque) and kind.module in _STORAGE_MODULES
-    if not known or type(key) is not str or type(numel) is not int or numel < 0:
+    # The type comes first: comparing an array or endless text is work that a file could repeat.
+    known = type(tag) is str and tag == "storage" and type(kind) is Opaque
+    known = known and kind.module in _STORAGE_MODULES and type(key) is str
+    if not known or len(key) > MAX_NAME or type(numel) is not int or not 0 <= numel < 2**62:
         raise CheckpointError("it has a persistent id of unknown form")
-    if identifier[5:] not in ((), (None,)):
+    if any(view is not None for view in identifier[5:]):
         raise CheckpointError("it has storages that are views of others; save it with newer torch")
     return kind.name, key, numel

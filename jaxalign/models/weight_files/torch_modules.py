@@ -10,16 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from jaxalign.models.weight_files.plain_values import CheckpointError, Instance, Opaque
+from jaxalign.models.weight_files.plain_values import (
+    MAX_NAME,
+    CheckpointError,
+    Instance,
+    Opaque,
+)
 from jaxalign.models.weight_files.torch_files import read_torch_zip
 from jaxalign.models.weight_files.torch_tensors import constructors
 
 _ARRAYS, _CHILDREN = ("_parameters", "_buffers"), "_modules"
+_MAX_PLACES = 50_000
+_STATES = ("ema_state_dict", "model_state_dict")
 _PLAIN = (str, int, float, bool, type(None), list, tuple, Opaque)
 
 
 def read_torch_module(data: bytes) -> dict[str, dict[str, Any]]:
     """Reads a file in torch's zip layout whose object is an instance of `torch.nn.Module`.
+
+    Instead of a model it may be a record of one: an instance of any class with a state dict among
+    its attributes, as some packages publish. Running means of the weights go before the weights.
 
     Args:
       data: the whole file.
@@ -35,12 +45,23 @@ def read_torch_module(data: bytes) -> dict[str, dict[str, Any]]:
       Exception: damaged bytes make the standard library raise errors of many types.
     """
     model = read_torch_zip(data, make_table=_Table.of)
+    for name in _STATES if isinstance(model, Instance) else ():
+        if isinstance(model.get(name), dict):
+            return _record(model, name)
     if not isinstance(model, Instance) or _CHILDREN not in model:
         raise CheckpointError(f"it holds a {type(model).__name__}, a whole model was expected")
     arrays: dict[str, np.ndarray] = {}
     modules: dict[str, dict[str, Any]] = {}
     _collect(model, "", arrays, modules)
     settings = {name: value for name, value in modules[""].items() if name != "class"}
+    return {"state_dict": arrays, "settings": settings, "modules": modules}
+
+
+def _record(model: Instance, chosen: str) -> dict[str, dict[str, Any]]:
+    """A record of a model as `read_torch_module` returns it; its attributes keep their nesting."""
+    arrays = {name: a for name, a in _named(model, chosen) if isinstance(a, np.ndarray)}
+    settings = {name: value for name, value in model.items() if name not in _STATES}
+    modules = {"": {**settings, "class": model.kind}}
     return {"state_dict": arrays, "settings": settings, "modules": modules}
 
 
@@ -67,6 +88,12 @@ def _collect(
     arrays: dict[str, np.ndarray],
     modules: dict[str, dict[str, Any]],
 ) -> None:
+    # Modules may be shared: short names can unfold into endless dotted ones.
+    if len(prefix) > MAX_NAME or len(modules) + len(arrays) > _MAX_PLACES:
+        raise CheckpointError(
+            f"it has more than {_MAX_PLACES:,} modules and arrays, or names of more than "
+            f"{MAX_NAME} characters"
+        )
     plain = {name: value for name, value in module.items() if isinstance(value, _PLAIN)}
     modules[prefix.removesuffix(".")] = {**plain, "class": module.kind}
     # No cycles and few paths: the reader has checked the nesting of everything it returns.

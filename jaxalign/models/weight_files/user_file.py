@@ -16,7 +16,7 @@ from jaxalign.models.weight_files.checkpoints import CheckpointError, read_check
 from jaxalign.models.weight_files.weights import WeightsError
 
 # Where training frameworks keep the arrays inside a checkpoint.
-_NESTED = ("state_dict", "model_state_dict", "model")
+_NESTED = ("ema_state_dict", "state_dict", "model_state_dict", "model")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +58,8 @@ def read_user_file(
     """Reads a weight file and the configuration beside it.
 
     Args:
-      path: torch file (a state dict, a training checkpoint or a whole model), safetensors or npz.
+      path: torch file (a state dict, a training checkpoint or a whole model), safetensors, npz or
+        ONNX (by its suffix).
       config: what the file does not tell, or the path of a JSON file with it; None looks for
         `NAME.json` and then `config.json` in the folder of the weights.
 
@@ -86,7 +87,7 @@ def read_user_file(
 
 def _read(data: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
     try:
-        content = read_checkpoint(data)
+        content = read_checkpoint(data, format="onnx" if path.suffix.lower() == ".onnx" else None)
     except CheckpointError as error:
         # A whole model is an object where others have a dict of arrays.
         if not data.startswith(b"PK"):
@@ -115,7 +116,7 @@ def _read_config(path: Path, config: Mapping[str, Any] | str | Path | None) -> d
             return {}
     try:
         content = json.loads(Path(config).expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"cannot read the configuration {config}: {error}") from error
     if not isinstance(content, dict):
         raise WeightsError(

@@ -130,6 +130,7 @@ def test_rows_do_not_depend_on_pose_or_order_of_atoms_but_on_shape(encoder, rng)
     assert np.abs(same - different).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_forces_are_finite_and_sum_to_zero(encoder):
     batch = padded(encoder, STRUCTURES, (12, 8))  # a gradient of the larger shape takes long
 

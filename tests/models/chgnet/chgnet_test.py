@@ -208,7 +208,10 @@ class Oracle:
         return bonds[self.bond_of[e]], bonds[self.bond_of[f]]
 
 
-@pytest.mark.parametrize("settings", [FIRST, SECOND], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(FIRST, id="first"), pytest.param(SECOND, id="second", marks=pytest.mark.slow)],
+)
 def test_layers_and_energies_follow_the_definition(settings):
     model = encoder(settings)
     rows, energies, pooled = run(model, STRUCTURES, settings)

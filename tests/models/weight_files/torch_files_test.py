@@ -1,23 +1,12 @@
-"""Containers of torch files, and damage of all kinds.
+"""Containers of torch files, and lies about them."""
 
-As a program: python -m tests.models.torch_files_test SEED ROUNDS   damages files at random.
-"""
-
-import codecs
 import io
-import random
-import struct
-import subprocess
-import sys
-import tracemalloc
-import warnings
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxalign.models.weight_files.checkpoints import CheckpointError, Opaque, read_checkpoint
+from jaxalign.models.weight_files.checkpoints import Opaque, read_checkpoint
 from tests.models.weight_files.torch_writer import (
     LAYOUTS,
     SIX,
@@ -136,7 +125,7 @@ def test_two_entries_of_one_name_are_refused():
 def test_legacy_files_with_tricks_are_refused():
     storages = {"0": SIX.tobytes()}
     value = {"w": Tensor()}
-    refused(write_legacy(value, storages, protocol=1000), "protocol is 1000")
+    refused(write_legacy(value, storages, protocol=1000), "protocol is not 1001")
     refused(write_legacy(value, storages, machine={"little_endian": False}), "little-endian")
     refused(write_legacy(value, storages, machine=[]), "little-endian")
     refused(write_legacy(value, {}), "list of storages")
@@ -155,98 +144,3 @@ def test_truncated_files_are_refused(layout, rng):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_file_that_holds_no_dict_is_refused(layout):
     refused(write(layout, Tensor(), {"0": SIX.tobytes()}), "holds a ndarray, expected a dict")
-
-
-def walk(value) -> int:
-    """Touches every number, as a consumer would; returns the bytes of all arrays."""
-    if isinstance(value, np.ndarray):
-        return value.copy().nbytes
-    if isinstance(value, dict):
-        return sum(map(walk, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
-        return sum(map(walk, value))
-    assert isinstance(value, str | bytes | int | float | bool | None | Opaque)
-    return 0
-
-
-def forbid_execution(event, arguments):
-    if event.startswith(("pickle.", "os.", "subprocess.", "exec", "open", "socket.")):
-        sys.exit(f"a damaged file caused {event} {arguments}")
-
-
-def fuzz(seed: int, rounds: int) -> tuple[int, int]:
-    """Damages good files; returns how many were read and the largest allocation."""
-    chance = random.Random(seed)
-    value = {
-        "a": Tensor(),
-        "b": (1, 2.5, {"c": Tensor(offset=1, size=(2,), stride=(2,))}),
-        "evil": Raw(b"cos\nsystem\nX\x04\x00\x00\x00true\x85R"),
-        "deep": {"x": {"y": (1, 2.5, "text", None, True)}},
-        "half": Tensor(key="1", kind="BFloat16Storage", numel=12, size=(12,), stride=(1,)),
-    }
-    storages = {"0": SIX.tobytes(), "1": SIX.tobytes()}
-    good = [write_zip(value, storages), write_legacy_mixed(value, storages)]
-    for data in good:
-        assert walk(read_checkpoint(data)) > 0
-    read = 0
-    codecs.lookup("raw-unicode-escape")  # imported on first use
-    sys.addaudithook(forbid_execution)
-    warnings.simplefilter("ignore")  # of odd escapes in damaged text
-    tracemalloc.start()
-    for _ in range(rounds):
-        data = bytearray(chance.choice(good))
-        for _ in range(chance.randint(1, 4)):
-            where = chance.randrange(len(data))
-            data[where] = chance.choice((0, 1, 0x7F, 0xFF, chance.randrange(256)))
-        if chance.random() < 0.1:
-            del data[chance.randrange(len(data)) :]
-        try:
-            assert walk(read_checkpoint(bytes(data))) <= 4 * len(data) + 16 * 2**20
-            read += 1
-        except CheckpointError:
-            pass
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return read, peak
-
-
-def write_legacy_mixed(value, storages) -> bytes:
-    """A legacy file whose second storage has two bytes an element."""
-    data = write_legacy(value, storages)
-    tail = struct.pack("<q", 6) + storages["1"]
-    assert data.endswith(tail)
-    return data[: -len(tail)] + struct.pack("<q", 12) + storages["1"]
-
-
-def fuzz_apart(seed: int, rounds: int) -> tuple[int, int]:
-    """Runs `fuzz` as users do: without the annotations being checked, which is 25 times faster."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.models.weight_files.torch_files_test",
-        str(seed),
-        str(rounds),
-    ]
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=1800, check=False
-    )
-    assert done.returncode == 0, f"{command}: {done.stderr}"
-    read, peak = done.stdout.split()
-    return int(read), int(peak)
-
-
-def test_random_damage_is_an_error_or_harmless(rng):
-    read, peak = fuzz_apart(int(rng.integers(2**32)), 1000)
-    assert read > 0
-    assert peak < 100e6
-
-
-@pytest.mark.slow
-def test_much_random_damage_is_an_error_or_harmless(rng):
-    _, peak = fuzz_apart(int(rng.integers(2**32)), 100_000)
-    assert peak < 100e6
-
-
-if __name__ == "__main__":
-    print(*fuzz(int(sys.argv[1]), int(sys.argv[2])))

@@ -88,6 +88,15 @@ def test_cycles_and_doubling_trees_are_refused():
         read(Raw(code))
 
 
+def test_dotted_names_do_not_grow_without_end():
+    """Twenty-five modules inside each other under names of a hundred letters."""
+    inner = module()
+    for _ in range(25):
+        inner = module(modules=("m" * 100, inner))
+    with pytest.raises(CheckpointError, match="names of more than"):
+        read(inner)
+
+
 def test_repeated_state_counts_as_work():
     """One large dict that is written to an instance over and over."""
     large = b"}(" + b"".join(emit(str(n)) + b"N" for n in range(5000)) + b"uq\x01"
@@ -111,3 +120,24 @@ def test_a_dict_is_never_taken_for_an_instance():
         read(Raw(b"}(" + emit(module()) + b"K\x01u"))
     assert issubclass(Instance, dict)
     assert torch_modules.read_torch_module(write_zip(module(), STORAGES))["settings"] == {}
+
+
+def record(**attributes):
+    return Raw(b"cnet\nRecord\n)\x81" + emit(attributes) + b"b")
+
+
+def test_a_record_of_a_model_gives_its_averaged_arrays_and_plain_attributes():
+    states = {"model_state_dict": {"w": 0}, "ema_state_dict": {"module.w": Tensor(), "n": 3}}
+    result = read(record(**states, model_config={"backbone": {"cutoff": 6.0}}, tasks_config=[]))
+    assert result["state_dict"].keys() == {"module.w"}
+    assert result["modules"][""]["model_config"] == {"backbone": {"cutoff": 6.0}}
+    assert result["modules"][""]["class"] == "Record"
+
+
+@pytest.mark.parametrize("name", [b"os\nsystem", b"builtins\neval"])
+def test_a_hostile_record_is_inert(name):
+    call = Raw(b"c" + name + b"\n" + emit(("exit 1",)) + b"R")
+    result = read(record(ema_state_dict={"w": Tensor(), "x": call}, model_config=call))
+    assert result["state_dict"].keys() == {"w"}
+    with pytest.raises(CheckpointError, match="ema_state_dict"):
+        read(record(ema_state_dict={1: Tensor()}))

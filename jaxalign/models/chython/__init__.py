@@ -1,0 +1,1 @@
+"""The graph transformer of chython-rxnmap, trained to follow atoms through reactions."""

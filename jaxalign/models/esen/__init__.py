@@ -1,0 +1,1 @@
+"""eSEN and UMA: messages in the frames of edges."""

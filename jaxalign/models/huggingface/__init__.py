@@ -1,0 +1,1 @@
+"""Models in the Hugging Face layout: config.json, weights and a tokenizer in one folder."""

@@ -1,0 +1,1 @@
+"""MiniMol: a graph network with a virtual node, trained on thousands of molecular tasks."""

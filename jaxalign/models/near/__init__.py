@@ -1,0 +1,1 @@
+"""NEAR: a residual convolutional network over residues."""

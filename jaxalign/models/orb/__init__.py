@@ -1,0 +1,1 @@
+"""Orb: attention over the edges of a graph of atoms, without built-in symmetry."""

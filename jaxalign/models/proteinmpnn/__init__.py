@@ -1,0 +1,1 @@
+"""ProteinMPNN and its relatives: messages over the nearest residues of a protein backbone."""

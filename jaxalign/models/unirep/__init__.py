@@ -1,0 +1,1 @@
+"""UniRep: multiplicative LSTMs over residues."""
