@@ -23,31 +23,31 @@ The last line is for MACE; `mace_file.read_settings` says what else its configur
 from __future__ import annotations
 
 import functools
+import importlib
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.esen.esen_encoder import load_esen, load_uma
-from jaxalign.models.huggingface.encoder import load_huggingface
-from jaxalign.models.huggingface.folder import CONFIG, WEIGHTS
-from jaxalign.models.huggingface.reading import read_settings
-from jaxalign.models.huggingface.tokenizer import FILES
-from jaxalign.models.mace.mace_encoder import load_mace
-from jaxalign.models.orb.orb_encoder import load_orb
-from jaxalign.models.weight_files.user_file import UserFile, read_user_file
+from jaxalign.models.weight_files.user_file import read_user_file
 
-# Architecture → function that makes an encoder of a file. The card of the encoder says what the
-# implementation was proven on.
-LOADERS: Mapping[str, Callable[[UserFile], Encoder]] = MappingProxyType(
-    {"mace": load_mace, "orb": load_orb, "esen": load_esen, "uma": load_uma}
+# Architecture → module and function that makes an encoder of a `UserFile`; imported when it is
+# needed, so that no command waits for networks it does not run. The card of the encoder says what
+# the implementation was proven on.
+LOADERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "mace": ("mace.mace_encoder", "load_mace"),
+        "orb": ("orb.orb_encoder", "load_orb"),
+        "esen": ("esen.esen_encoder", "load_esen"),
+        "uma": ("esen.esen_encoder", "load_uma"),
+    }
 )
 # The same for folders: of path and settings.
-FOLDER_LOADERS: Mapping[str, Callable[[str | Path, Mapping[str, Any]], Encoder]] = MappingProxyType(
-    {"huggingface": load_huggingface}
+FOLDER_LOADERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"huggingface": ("huggingface.encoder", "load_huggingface")}
 )
 _SHORT_NAMES = MappingProxyType({"hf": "huggingface"})
 
@@ -80,8 +80,12 @@ def load_weights(
     """
     architecture = _known(architecture)
     if architecture in FOLDER_LOADERS:
-        return FOLDER_LOADERS[architecture](path, read_settings(config))
-    return LOADERS[architecture](read_user_file(path, config=config))
+        return _imported(*FOLDER_LOADERS[architecture])(path, config)
+    return _imported(*LOADERS[architecture])(read_user_file(path, config=config))
+
+
+def _imported(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"jaxalign.models.{module}"), name)
 
 
 def _known(architecture: str) -> str:
@@ -119,7 +123,8 @@ def user_entry(model_id: str) -> ModelEntry:
         name, _, query = name.partition("?")
         settings = tuple(urllib.parse.parse_qsl(query, keep_blank_values=True))
         folder = Path(name).expanduser()
-        stamps = tuple(_stamp(folder / file) for file in (CONFIG, *WEIGHTS, *FILES))
+        files = _imported("huggingface.encoder", "READ_FILES")
+        stamps = tuple(_stamp(folder / file) for file in files)
         return _entry(architecture, name, settings, stamps)
     path = Path(name).expanduser()
     places = path, path.with_suffix(".json"), path.parent / "config.json"

@@ -97,6 +97,7 @@ def test_scores_without_a_closed_form_have_none(rng, how):
     assert set(table["null"]) == {""}
 
 
+@pytest.mark.slow
 def test_nulls_of_a_resumed_run_are_those_of_the_first(rng, tmp_path):
     models = {name: uneven(rng, 50, 4) for name in "abc"}
     settings = {"metrics": ("mutual_knn", "cka:biased", "information_imbalance"), "k": 5}

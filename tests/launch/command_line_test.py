@@ -71,6 +71,7 @@ def test_run_embeds_aligns_reports_and_resumes(tmp_path):
     assert "computed 0 embedding rows, 3 neighbor graphs" in other.stderr
 
 
+@pytest.mark.slow
 def test_bad_settings_fail_before_anything_is_embedded(tmp_path):
     config = tmp_path / "controls.py"
     config.write_text(CONFIG)
@@ -117,6 +118,7 @@ def test_bad_settings_give_one_error_and_no_result(arrays, tmp_path, flags, mess
     assert not list(workdir.rglob("table.*"))
 
 
+@pytest.mark.slow
 def test_bad_arrays_give_one_error(arrays, tmp_path):
     words = ("align", f"--embeddings={arrays}", f"--workdir={tmp_path / 'w'}")
     np.save(arrays / "two.npy", np.full((90, 3), np.nan, np.float32))

@@ -63,6 +63,7 @@ def test_hostile_data(rng, debiased):
         assert float(score) == pytest.approx(wanted, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_the_v_statistic_is_biased_and_the_u_statistic_is_not(rng):
     v, u = [], []
     for _ in range(20):

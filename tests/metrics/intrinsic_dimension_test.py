@@ -270,7 +270,13 @@ def test_records_estimate_from_the_distances_of_a_graph(rng):
 
 @pytest.mark.parametrize(
     "estimator",
-    [*ESTIMATORS[:4], functools.partial(gride_scale, n1=2), functools.partial(gride_scale, n1=8)],
+    [
+        *ESTIMATORS[:4],
+        *(
+            pytest.param(functools.partial(gride_scale, n1=n1), marks=pytest.mark.slow)
+            for n1 in (2, 8)
+        ),
+    ],
 )
 def test_errors_match_the_spread_under_the_model(estimator):
     rng, k = np.random.default_rng(5), 16

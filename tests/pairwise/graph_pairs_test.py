@@ -61,6 +61,7 @@ def test_a_prefix_of_a_larger_graph_gives_the_same_terms(rows):
     np.testing.assert_array_equal(large, small)
 
 
+@pytest.mark.slow
 def test_both_comparisons_of_lists_give_the_same_terms(rows, monkeypatch):
     stacked, pairs = stack_graphs(graphs_of(rows, 11)), np.array([[0, 1], [1, 2], [3, 3]])
     compared = graph_pair_terms(stacked, pairs, TERMS)

@@ -24,7 +24,12 @@ def stored(x, similarity):
     return oracles.l2_rows(x) if similarity == "cosine" else x
 
 
-@pytest.fixture(params=[True, False], ids=["bfloat16", "float32"])
+@pytest.fixture(
+    params=[
+        pytest.param(True, id="bfloat16", marks=pytest.mark.slow),
+        pytest.param(False, id="float32"),
+    ]
+)
 def device(request, monkeypatch):
     """Searches on the device however few the rows, with and without fast bfloat16 products."""
     monkeypatch.setattr(sweep, "HOST_ROWS", 0)

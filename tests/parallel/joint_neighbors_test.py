@@ -11,6 +11,7 @@ from jaxalign.parallel.mesh import make_mesh
 N = 301
 
 
+@pytest.mark.slow
 def test_distances_do_not_depend_on_devices(rng):
     x, y, z = (oracles.anisotropic(rng, N, d, 0.998) for d in (6, 6, 9))
     for v in (x, y, z):

@@ -77,6 +77,7 @@ def test_sums_of_rows_come_in_order(rng):
     np.testing.assert_array_equal(one, many)
 
 
+@pytest.mark.slow
 def test_sorting_on_every_device_gives_the_same_ranks(rng, monkeypatch):
     models, ids, _ = case(rng)
     settings = {"mesh": make_mesh(jax.devices()[:2]), "tile_size": N}

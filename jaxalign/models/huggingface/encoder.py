@@ -30,11 +30,11 @@ from jaxalign.models.huggingface.architectures import (
     find_architecture,
     token_limit,
 )
-from jaxalign.models.huggingface.folder import ModelFolder
+from jaxalign.models.huggingface.folder import CONFIG, WEIGHTS, ModelFolder
 from jaxalign.models.huggingface.hub import fetch_from_hub
 from jaxalign.models.huggingface.layout import check_depth, convert, own_names
-from jaxalign.models.huggingface.reading import Reading, choose_reading
-from jaxalign.models.huggingface.tokenizer import read_tokenizer
+from jaxalign.models.huggingface.reading import Reading, choose_reading, read_settings
+from jaxalign.models.huggingface.tokenizer import FILES, read_tokenizer
 from jaxalign.models.language.text_tokenizer import TextTokenizer
 from jaxalign.models.language.tokens import collate_tokens, token_count
 from jaxalign.models.weight_files.weights import count_params
@@ -42,14 +42,18 @@ from jaxalign.structures.structure import Structure
 
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 TOKENS_PER_BATCH = 2048
+READ_FILES = (CONFIG, *WEIGHTS, *FILES)
+"""Files of a folder that decide what the encoder is."""
 
 
-def load_huggingface(path: str | Path, config: Mapping[str, Any]) -> Encoder:
+def load_huggingface(
+    path: str | Path, config: Mapping[str, Any] | str | Path | None = None
+) -> Encoder:
     """An encoder from a folder, or from a model of the hub.
 
     Args:
       path: a folder, or `org/name` of the hub if there is no such folder.
-      config: settings; see `reading`.
+      config: settings, or the path of a JSON file with them; see `reading`.
 
     Returns:
       The encoder. Its id is the name of the folder, with the settings behind it if there are any.
@@ -60,6 +64,7 @@ def load_huggingface(path: str | Path, config: Mapping[str, Any]) -> Encoder:
       CheckpointError: if the weights are damaged.
       JaxalignError: if a package is missing or the hub out of reach.
     """
+    config = read_settings(config)
     place, revision = Path(path).expanduser(), None
     if not place.exists() and not place.is_absolute():
         place, revision = fetch_from_hub(str(path))

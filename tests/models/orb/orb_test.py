@@ -172,6 +172,7 @@ def test_layers_have_the_promised_widths_and_others_are_refused():
         orb.apply_orb(settings, params, batch, "layer_3")
 
 
+@pytest.mark.slow
 def test_random_twin_is_seeded_and_has_the_shape_of_its_card():
     small = dataclasses.replace(catalog_orb.TWIN, latent=4, hidden=6, head_hidden=3, steps=2)
     one, other = (catalog_orb.random_orb(small, seed=3) for _ in range(2))

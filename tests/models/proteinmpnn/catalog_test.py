@@ -55,13 +55,13 @@ def run(entry, inputs):
     return encoder, function(encoder.params, batch)
 
 
-_SLOW = ("proteinmpnn-ca", "membranempnn")
+_SLOW = ("proteinmpnn-ca", "membranempnn", "ligandmpnn")
 
 
 @pytest.mark.registry
 @pytest.mark.parametrize(
     "model_id",
-    # Every network compiles on its own: two of the four in minutes.
+    # Every network compiles on its own: one of the four in minutes.
     [pytest.param(n, marks=pytest.mark.slow if n.startswith(_SLOW) else []) for n in PRETRAINED],
 )
 def test_layers_agree_with_the_original_on_real_weights(golden, model_id):

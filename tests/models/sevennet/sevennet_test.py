@@ -146,6 +146,7 @@ def oracle_block(layer, number, features, edges, radial, y):
     return [active[:, :, : CONFIG.channels[0]], *gated]
 
 
+@pytest.mark.slow
 def test_states_and_energies_follow_the_definition(params, rng):
     structures = [crystal(rng), MOLECULE, ATOM]
     states, energies, _ = evaluate(params, structures)

@@ -116,6 +116,7 @@ def assert_same(ours, expected, atol=2e-5):
         np.testing.assert_allclose(ours[name], value, rtol=0, atol=atol * size, err_msg=name)
 
 
+@pytest.mark.slow
 def test_features_follow_the_definition(rng):
     molecules = [rattled(name, rng) for name in ("CH3CH2OH", "C4H4S", "CH3Cl")]
     found = layers(PARAMS, [from_ase(atoms) for atoms in molecules])
