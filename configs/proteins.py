@@ -9,6 +9,10 @@ Chains of one entry of the Protein Data Bank never count as neighbors of each ot
 beside those of the controls: composition and length for sequences, distances and torsions for
 backbones. Gaussian noise stays at k/(n − 1) = .010.
 
+With --config.dataset.n=200 (13 minutes of CPU time): mutual kNN .68 within families, .14 between
+sequence models of two families, .12 across modalities, .05 with noise; untrained sequence networks
+see composition and hardly more.
+
 Override anything, e.g. --config.dataset.n=2000 --config.k=25
 --config.models="('unirep-1900','proteinmpnn-v-48-020','residue-composition')". One's own proteins,
 from FASTA, PDB or mmCIF files or a folder of these (the latter with the extra `proteins`):
