@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 import tests.oracles as oracles
 from jaxalign.embeddings.sources import model_rows
