@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 import torch
+from potential_proof import as_structure, compare
 
 from jaxalign.models.atomistic.atom_graph import neighbor_pairs
 from jaxalign.models.esen import esen
@@ -326,17 +327,6 @@ def ported_model(model, settings, asked, references, folder: Path):
     return found[0]
 
 
-def as_structure(name: str, atoms: ase.Atoms) -> Structure:
-    periodic = bool(atoms.pbc.any())
-    return Structure(
-        id=name,
-        atomic_numbers=atoms.numbers.astype(np.int32),
-        positions=np.round(atoms.positions, 4),
-        cell=np.round(np.array(atoms.cell), 4) if periodic else None,
-        pbc=tuple(map(bool, atoms.pbc)),
-    )
-
-
 def hostile(highest: int) -> list[Structure]:
     """One atom, isolated ones, a slab, a skewed cell, edges along all axes, a squeezed molecule."""
     bulk = ase.build.bulk("Si")
@@ -491,23 +481,6 @@ def ported_rows(port, structures, dtype) -> list[dict[str, np.ndarray]]:
                 row[f"block_{t + 1}"] = values[own]
             row["energies"] = np.array([(energies[slot] - 0.3) / 1.7], np.float64)
     return rows
-
-
-def compare(theirs, ours, structures) -> dict[str, float]:
-    """Largest differences: of layers relative and absolute, of energies in eV an atom."""
-    worst = {"relative": 0.0, "absolute": 0.0, "energy": 0.0}
-    for name in theirs[0]:
-        pairs = [(a[name], b[name]) for a, b in zip(theirs, ours, strict=True)]
-        if name == "energies":
-            counts = [len(s.atomic_numbers) for s in structures]
-            off = [np.abs(a - b).max() / n for (a, b), n in zip(pairs, counts, strict=True)]
-            worst["energy"] = float(max(off))
-            continue
-        off = max(float(np.abs(a - b).max()) for a, b in pairs)
-        largest = max(float(np.abs(a).max()) for a, _ in pairs)
-        worst["absolute"] = max(worst["absolute"], off)
-        worst["relative"] = max(worst["relative"], off / largest)
-    return worst
 
 
 def check_constants(model) -> None:

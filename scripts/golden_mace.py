@@ -31,6 +31,7 @@ import torch
 from e3nn import o3
 from mace import data, modules, tools
 from mace.modules.utils import extract_invariant
+from potential_proof import as_structure, compare
 
 from jaxalign.models.mace import mace
 from jaxalign.models.mace.mace_encoder import featurize_mace, mace_packing
@@ -197,17 +198,6 @@ def ported_model(model, folder: Path):
     return mace.Mace(settings, plans), params, reference
 
 
-def as_structure(name: str, atoms: ase.Atoms) -> Structure:
-    periodic = bool(atoms.pbc.any())
-    return Structure(
-        id=name,
-        atomic_numbers=atoms.numbers.astype(np.int32),
-        positions=np.round(atoms.positions, 4),
-        cell=np.round(np.array(atoms.cell), 4) if periodic else None,
-        pbc=tuple(map(bool, atoms.pbc)),
-    )
-
-
 def hostile(elements) -> list[Structure]:
     """One atom, isolated ones, a slab, skewed and unwrapped cells, a squeezed molecule."""
     z = {"light": elements[0], "heavy": elements[-1], "middle": elements[len(elements) // 2]}
@@ -335,23 +325,6 @@ def ported_rows(port, structures, dtype) -> list[dict[str, np.ndarray]]:
             alone = sum(reference[int(z)] for z in atoms)
             row["energies"] = np.array([energies[slot], float(energies[slot]) + alone])
     return rows
-
-
-def compare(theirs, ours, structures) -> dict[str, float]:
-    """Largest differences: of layers relative and absolute, of energies in eV an atom."""
-    worst = {"relative": 0.0, "absolute": 0.0, "energy": 0.0}
-    for name in theirs[0]:
-        pairs = [(a[name], b[name]) for a, b in zip(theirs, ours, strict=True)]
-        if name == "energies":
-            counts = [len(s.atomic_numbers) for s in structures]
-            off = [np.abs(a - b).max() / n for (a, b), n in zip(pairs, counts, strict=True)]
-            worst["energy"] = float(max(off))
-            continue
-        off = max(float(np.abs(a - b).max()) for a, b in pairs)
-        largest = max(float(np.abs(a).max()) for a, _ in pairs)
-        worst["absolute"] = max(worst["absolute"], off)
-        worst["relative"] = max(worst["relative"], off / largest)
-    return worst
 
 
 def prove(name: str):

@@ -46,6 +46,7 @@ from orb_models.forcefield.direct_regressor import DirectForcefieldRegressor  # 
 from orb_models.forcefield.gns import MoleculeGNS  # noqa: E402
 from orb_models.forcefield.nn_util import ChargeSpinConditioner  # noqa: E402
 from orb_models.forcefield.rbf import BesselBasis  # noqa: E402
+from potential_proof import as_structure  # noqa: E402
 
 from jaxalign.archives.atomic import write_json  # noqa: E402
 from jaxalign.models.orb import orb  # noqa: E402
@@ -193,17 +194,6 @@ def ported_model(model, name, config, folder: Path):
             raise SystemExit(f"files differ: {settings}, {found[0][0]}")
         jax.tree.map(np.testing.assert_array_equal, params, found[0][1])
     return found[0]
-
-
-def as_structure(name: str, atoms: ase.Atoms) -> Structure:
-    periodic = bool(atoms.pbc.any())
-    return Structure(
-        id=name,
-        atomic_numbers=atoms.numbers.astype(np.int32),
-        positions=np.round(atoms.positions, 4),
-        cell=np.round(np.array(atoms.cell), 4) if periodic else None,
-        pbc=tuple(map(bool, atoms.pbc)),
-    )
 
 
 def hostile() -> list[Structure]:

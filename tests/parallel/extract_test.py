@@ -30,7 +30,7 @@ def bert(card):
     signs = [*"CNOFcno12345()=#-+./\\", "[nH]", "[C@H]", "[C@@H]"]
     tokenizer = SmilesTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *signs])
     params = transformer.init_params(config, seed=0)
-    return albert_bert.string_encoder(card, config, params, tokenizer)
+    return albert_bert.bert_encoder(card, config, params, tokenizer.featurize)
 
 
 ENCODERS = {

@@ -28,21 +28,7 @@ _EXCHANGE_TOLERANCE = 1e-5
 
 
 class EsenArrays(StateDict):
-    """Arrays that must have the shapes which the settings want."""
-
-    def holds(self, name: str) -> bool:
-        """Whether there is an array of this name."""
-        return name in self._arrays
-
-    def shaped(self, name: str, *shape: int) -> np.ndarray:
-        """One array; the message of a misfit names it and both shapes."""
-        array = self.take(name)
-        if array.shape != shape:
-            raise WeightsError(
-                f"{name} has shape {array.shape}, and the settings want {shape}: the configuration "
-                "does not belong to this file"
-            )
-        return array
+    """Arrays of the original, by its names."""
 
     def linear(self, name: str, inputs: int, outputs: int, *, bias: bool = True) -> dict[str, Any]:
         """A linear map as kernel `[in, out]`."""

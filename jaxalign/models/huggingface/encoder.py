@@ -40,8 +40,12 @@ from jaxalign.models.language.tokens import collate_tokens, token_count
 from jaxalign.models.weight_files.weights import count_params
 from jaxalign.structures.structure import Structure
 
-BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-TOKENS_PER_BATCH = 2048
+# Small steps: padding costs time, and a shape compiles in about a second.
+BUCKETS = (
+    *(16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256),
+    *(320, 384, 448, 512, 640, 768, 896, 1024),
+)
+TOKENS_PER_BATCH = 1024
 READ_FILES = (CONFIG, *WEIGHTS, *FILES)
 """Files of a folder that decide what the encoder is."""
 

@@ -1,8 +1,7 @@
-"""BERT and ALBERT with published weights: conversion to Flax, and encoders over SMILES tokens."""
+"""BERT and ALBERT with published weights: conversion to Flax, and encoders over tokens."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,14 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxalign.models.batching import RowBuckets
+from jaxalign.models.bound import bind
 from jaxalign.models.card import ModelCard
-from jaxalign.models.encoder import Encoder, NodeFeatures
-from jaxalign.models.language.tokens import MAX_TOKENS, SmilesTokenizer, collate_tokens, token_count
+from jaxalign.models.encoder import Encoder, Example, NodeFeatures
+from jaxalign.models.language.tokens import MAX_TOKENS, collate_tokens, token_count
 from jaxalign.models.language.transformer import TransformerConfig, hidden_states, param_shapes
 from jaxalign.models.weight_files.weights import StateDict, check_params
+from jaxalign.structures.structure import Structure
 
 BUCKETS = (16, 24, 32, 48, 64, 128, 256, MAX_TOKENS)
 TOKENS_PER_BATCH = 2048
+# Heads of the training tasks, and 0, 1, 2, …, which old files carry along.
+_NOT_NEEDED = ("pooler.", "cls.", "classifier.", "predictions.", "embeddings.position_ids")
 _QKV = ("query", "key", "value")
 
 
@@ -46,8 +49,7 @@ def convert_params(config: TransformerConfig, arrays: Mapping[str, np.ndarray]) 
     }
     if config.embedding:
         params["project"] = state.dense("encoder.embedding_hidden_mapping_in")
-    # Heads of the training tasks, which the hidden states do not need.
-    state.require_all_taken(ignore=("pooler.", "cls.", "classifier.", "predictions."))
+    state.require_all_taken(ignore=_NOT_NEEDED)
     check_params(param_shapes(config), params)
     return params
 
@@ -79,40 +81,56 @@ def _own_layers(state: StateDict, depth: int) -> dict[str, Any]:
     return jax.tree.map(lambda *parts: np.stack(parts), *layers)
 
 
-@functools.cache
-def _apply(config: TransformerConfig) -> Callable[..., NodeFeatures]:
-    # One function a configuration, so that checkpoints of one network share their compilations.
-    def apply(params: Any, batch: Mapping[str, Any], layer: str | None) -> NodeFeatures:
-        name = layer or config.layer_names[-1]
-        states = hidden_states(config, params, batch, name)
-        return NodeFeatures(states, jnp.asarray(batch["mask"]))
+def apply_bert(
+    config: TransformerConfig, params: Any, batch: Mapping[str, Any], layer: str | None = None
+) -> NodeFeatures:
+    """Features of all tokens of a padded batch, [CLS] and [SEP] included.
 
-    return apply
+    Args:
+      config: sizes of the network.
+      params: Flax parameters.
+      batch: `ids` and `mask`, each `[batch, tokens]`.
+      layer: a name of `config.layer_names`; None is the last. Static.
+
+    Returns:
+      `[batch, tokens, hidden]` values and the mask of real tokens.
+    """
+    states = hidden_states(config, params, batch, layer or config.layer_names[-1])
+    return NodeFeatures(states, jnp.asarray(batch["mask"]))
 
 
-def string_encoder(
-    card: ModelCard, config: TransformerConfig, params: Any, tokenizer: SmilesTokenizer
+def bert_encoder(
+    card: ModelCard,
+    config: TransformerConfig,
+    params: Any,
+    featurize: Callable[[Structure], Example],
+    *,
+    batching: RowBuckets | None = None,
 ) -> Encoder:
-    """A BERT or ALBERT over SMILES tokens, ready for extraction.
+    """A BERT or ALBERT ready for extraction; its nodes are all tokens, [CLS] and [SEP] included.
 
     Args:
       card: facts about the model; its `layers` are `config.layer_names`.
       config: sizes of the network.
       params: Flax parameters.
-      tokenizer: the tokenizer that belongs to the weights.
+      featurize: structure → `ids` of the tokenizer that belongs to the weights.
+      batching: None for buckets up to 512 tokens.
 
     Returns:
-      An encoder whose nodes are all tokens, [CLS] and [SEP] included.
+      The encoder.
     """
     return Encoder(
         card=card,
         params=jax.tree.map(jnp.asarray, params),
-        featurize=tokenizer.featurize,
-        batching=RowBuckets(
-            size=token_count,
-            buckets=BUCKETS,
-            batch_size=lambda bucket: TOKENS_PER_BATCH // bucket,
-            pad=collate_tokens,
-        ),
-        apply=_apply(config),
+        featurize=featurize,
+        batching=batching or _BATCHING,
+        apply=bind(apply_bert, config),
     )
+
+
+_BATCHING = RowBuckets(
+    size=token_count,
+    buckets=BUCKETS,
+    batch_size=lambda bucket: TOKENS_PER_BATCH // bucket,
+    pad=collate_tokens,
+)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxalign.archives.pinned import ARCHIVES
 from jaxalign.models.card import NOTHING_FETCHED, ModelCard
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.language.antiberty import CONFIG, TOKENS, antiberty_encoder, convert_antiberty
+from jaxalign.models.language.albert_bert import bert_encoder, convert_params
+from jaxalign.models.language.antiberty import BATCHING, CONFIG, TOKENS
 from jaxalign.models.language.transformer import init_params
 from jaxalign.models.weight_files.weights import read_weights
 
@@ -24,7 +27,11 @@ _NOTES = (
 def _build(entry: ModelEntry) -> Encoder:
     (archive,) = entry.archives
     arrays = read_weights(archive, _FILE, sha256=_SHA256, format="torch-zip")
-    return antiberty_encoder(entry.card, convert_antiberty(arrays))
+    return _encoder(entry, convert_params(CONFIG, arrays))
+
+
+def _encoder(entry: ModelEntry, params: Any) -> Encoder:
+    return bert_encoder(entry.card, CONFIG, params, TOKENS.featurize, batching=BATCHING)
 
 
 def _card() -> ModelCard:
@@ -62,7 +69,7 @@ def _random_entry() -> ModelEntry:
     return ModelEntry(
         card=card,
         archives=(),
-        build=lambda entry: antiberty_encoder(entry.card, init_params(CONFIG, seed=0)),
+        build=lambda entry: _encoder(entry, init_params(CONFIG, seed=0)),
     )
 
 

@@ -8,7 +8,8 @@ from jaxalign.archives.pinned import ARCHIVES
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.language.minilm import CONFIG, convert_minilm, minilm_encoder, text_featurize
+from jaxalign.models.language.albert_bert import bert_encoder, convert_params
+from jaxalign.models.language.minilm import CONFIG, text_featurize
 from jaxalign.models.language.text_tokenizer import MAX_TOKENIZER_BYTES
 from jaxalign.models.language.transformer import init_params
 from jaxalign.models.weight_files.weights import read_weights
@@ -41,12 +42,13 @@ def _build_pretrained(entry: ModelEntry) -> Encoder:
     arrays = read_weights(
         _ARCHIVE, f"{_FOLDER}/model.safetensors", sha256=_WEIGHTS_SHA256, format="safetensors"
     )
-    return minilm_encoder(entry.card, convert_minilm(arrays), text_featurize(_tokenizer_json()))
+    params = convert_params(CONFIG, arrays)
+    return bert_encoder(entry.card, CONFIG, params, text_featurize(_tokenizer_json()))
 
 
 def _build_random(entry: ModelEntry) -> Encoder:
     params = init_params(CONFIG, seed=0)
-    return minilm_encoder(entry.card, params, text_featurize(_tokenizer_json()))
+    return bert_encoder(entry.card, CONFIG, params, text_featurize(_tokenizer_json()))
 
 
 _CARD = ModelCard(

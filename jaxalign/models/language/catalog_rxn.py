@@ -11,7 +11,7 @@ from jaxalign.archives.pinned import ARCHIVES
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder
 from jaxalign.models.entry import ModelEntry
-from jaxalign.models.language.albert_bert import convert_params, string_encoder
+from jaxalign.models.language.albert_bert import bert_encoder, convert_params
 from jaxalign.models.language.tokens import SmilesTokenizer
 from jaxalign.models.language.transformer import TransformerConfig, init_params
 from jaxalign.models.weight_files.weights import read_weights
@@ -81,14 +81,14 @@ def _build_pretrained(entry: ModelEntry, *, checkpoint: _Checkpoint) -> Encoder:
     arrays = read_weights(archive, weights, sha256=checkpoint.sha256)
     params = convert_params(checkpoint.config, arrays)
     tokenizer = _read_tokenizer(archive, checkpoint)
-    return string_encoder(entry.card, checkpoint.config, params, tokenizer)
+    return bert_encoder(entry.card, checkpoint.config, params, tokenizer.featurize)
 
 
 def _build_random(entry: ModelEntry, *, checkpoint: _Checkpoint) -> Encoder:
     (archive,) = entry.archives
     params = init_params(checkpoint.config, seed=0)
     tokenizer = _read_tokenizer(archive, checkpoint)
-    return string_encoder(entry.card, checkpoint.config, params, tokenizer)
+    return bert_encoder(entry.card, checkpoint.config, params, tokenizer.featurize)
 
 
 def _pretrained(archive: Archive, checkpoint: _Checkpoint, **facts) -> ModelEntry:

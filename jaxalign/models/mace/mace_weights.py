@@ -109,21 +109,7 @@ def reference_energies(
 
 
 class MaceArrays(StateDict):
-    """Arrays that must have the shapes which the settings want."""
-
-    def holds(self, name: str) -> bool:
-        """Whether there is an array of this name."""
-        return name in self._arrays
-
-    def shaped(self, name: str, *shape: int) -> np.ndarray:
-        """One array; the message of a misfit names it and both shapes."""
-        array = self.take(name)
-        if array.shape != shape:
-            raise WeightsError(
-                f"{name} has shape {array.shape}, and the settings want {shape}: the configuration "
-                "does not belong to this file"
-            )
-        return array
+    """Arrays of the original, by its names."""
 
     def matrix(self, name: str, *shape: int) -> Float[np.ndarray, ...]:
         """A flat vector as matrices `[..., in, out]`, divided by √in."""

@@ -130,7 +130,7 @@ def reference_energies(arrays: Mapping[str, np.ndarray]) -> dict[int, float]:
 
 
 class OrbArrays(StateDict):
-    """Arrays that must have the shapes which the settings want.
+    """Arrays of the original, by its names.
 
     Args:
       arrays: of `current_names`.
@@ -140,16 +140,6 @@ class OrbArrays(StateDict):
     def __init__(self, arrays: Mapping[str, np.ndarray], settings: OrbSettings):
         super().__init__(arrays)
         self._settings = settings
-
-    def shaped(self, name: str, *shape: int) -> np.ndarray:
-        """One array; the message of a misfit names it and both shapes."""
-        array = self.take(name)
-        if array.shape != shape:
-            raise WeightsError(
-                f"{name} has shape {array.shape}, and the settings want {shape}: the configuration "
-                "or another array contradicts it"
-            )
-        return array
 
     def linear(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
         """A linear map, stored `[out, in]`, as kernel `[in, out]` and bias."""

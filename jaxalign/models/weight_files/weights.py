@@ -74,6 +74,24 @@ class StateDict:
         self._taken.add(name)
         return self._arrays[name]
 
+    def holds(self, name: str) -> bool:
+        """Whether there is an array of this name."""
+        return name in self._arrays
+
+    def shaped(self, name: str, *shape: int) -> np.ndarray:
+        """One array that must have the shape which the settings of a network want.
+
+        Raises:
+          WeightsError: if it is absent, or of another shape; the message names it and both shapes.
+        """
+        array = self.take(name)
+        if array.shape != shape:
+            raise WeightsError(
+                f"{name} has shape {array.shape}, and the settings want {shape}: the configuration "
+                "does not belong to this file"
+            )
+        return array
+
     def dense(self, name: str) -> dict[str, np.ndarray]:
         """A linear map: stored `[out, in]`, Flax wants the kernel as `[in, out]`."""
         return {"kernel": self.take(f"{name}.weight").T, "bias": self.take(f"{name}.bias")}

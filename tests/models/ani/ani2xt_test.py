@@ -13,6 +13,7 @@ from jaxalign.models.ani.ani import ANI_2XT
 from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.weight_files.weights import WeightsError, count_params
 from jaxalign.structures.structure import Structure
+from tests.structures_golden import golden_structures
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "data" / "golden_ani2xt.npz"
 PRETRAINED, RANDOM = catalog_ani2xt.ENTRIES
@@ -32,13 +33,7 @@ def golden():
 
 @pytest.fixture(scope="module")
 def structures(golden):
-    ends = np.cumsum(golden["atoms"])[:-1]
-    numbers = np.split(golden["atomic_numbers"].astype(np.int32), ends)
-    positions = np.split(golden["positions_1e4A"] * 1e-4, ends)
-    return [
-        Structure(id=str(name), atomic_numbers=n, positions=p)
-        for name, n, p in zip(golden["names"], numbers, positions, strict=True)
-    ]
+    return golden_structures(golden)
 
 
 @pytest.fixture(scope="module")

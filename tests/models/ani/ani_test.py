@@ -17,6 +17,7 @@ from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.pooling import pool
 from jaxalign.models.weight_files.weights import WeightsError, count_params
 from jaxalign.structures.structure import Structure
+from tests.structures_golden import golden_structures
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "data" / "golden_ani.npz"
 ENTRIES = {entry.card.id: entry for entry in catalog_ani.ENTRIES}
@@ -70,6 +71,7 @@ def oracle(params, number, x):
     return [*states, float((x @ np.asarray(dense["kernel"], np.float64) + dense["bias"])[0])]
 
 
+@pytest.mark.slow
 def test_states_and_energies_follow_the_definition(encoder):
     batch = padded(encoder, STRUCTURES)
     layers = {name: np.asarray(apply(encoder.params, batch, name).values) for name in ani.LAYERS}
@@ -204,16 +206,6 @@ def test_random_twin_is_seeded_and_its_card_says_so(encoder):
 def golden():
     with np.load(GOLDEN) as file:
         return {name: file[name] for name in file.files}
-
-
-def golden_structures(golden):
-    ends = np.cumsum(golden["atoms"])[:-1]
-    numbers = np.split(golden["atomic_numbers"].astype(np.int32), ends)
-    positions = np.split(golden["positions_1e4A"] * 1e-4, ends)
-    return [
-        Structure(id=str(name), atomic_numbers=n, positions=p)
-        for name, n, p in zip(golden["names"], numbers, positions, strict=True)
-    ]
 
 
 def golden_batch(golden, encoder):

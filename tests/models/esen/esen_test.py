@@ -3,7 +3,6 @@ import functools
 import json
 import pathlib
 
-import ase.build
 import jax
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from jaxalign.models.esen.esen_weights import EsenArrays
 from jaxalign.models.esen.system_embedding import system_vector
 from jaxalign.models.weight_files.user_file import UserFile
 from jaxalign.models.weight_files.weights import WeightsError
-from jaxalign.structures.structure import Structure
+from tests.structures_golden import golden_structures, molecule
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "data" / "golden_esen.npz"
 SHAPE = (("graphs", 16), ("most", 24), ("atoms", 128), ("edges", 2048))  # one for all tests
@@ -72,31 +71,6 @@ def run(model):
         return found, energies
 
     return rows
-
-
-def golden_structures(golden):
-    ends = np.cumsum(golden["atoms"])[:-1]
-    numbers = np.split(golden["atomic_numbers"].astype(np.int32), ends)
-    positions = np.split(golden["positions_1e4A"] * 1e-4, ends)
-    cells = golden["cells_1e4A"] * 1e-4
-    return [
-        Structure(
-            id=str(name),
-            atomic_numbers=numbers[i],
-            positions=positions[i],
-            cell=cells[i] if golden["pbc"][i].any() else None,
-            pbc=tuple(golden["pbc"][i].tolist()),
-        )
-        for i, name in enumerate(golden["ids"])
-    ]
-
-
-def molecule(name, **changes):
-    atoms = ase.build.molecule(name)
-    structure = Structure(
-        id=name, atomic_numbers=atoms.numbers.astype(np.int32), positions=atoms.positions
-    )
-    return dataclasses.replace(structure, **changes)
 
 
 def test_all_states_and_energies_agree_with_the_original(golden, run):

@@ -45,6 +45,7 @@ def _published_bert(config, rng):
             shapes[f"encoder.layer.{layer}.{name}.weight"] = (d,)
             shapes[f"encoder.layer.{layer}.{name}.bias"] = (d,)
     arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    arrays["embeddings.position_ids"] = np.arange(config.positions)[None]  # as old files have it
     return {f"bert.{name}": array for name, array in arrays.items()} | {"cls.bias": np.ones(3)}
 
 

@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 
 from jaxalign.embeddings.extract import embed_structures
-from jaxalign.models.language.antiberty import (
-    CONFIG,
-    TOKENS,
-    antiberty_encoder,
-    convert_antiberty,
-)
+from jaxalign.models.language.albert_bert import bert_encoder
+from jaxalign.models.language.antiberty import BATCHING, CONFIG, TOKENS
 from jaxalign.models.language.catalog_antiberty import ENTRIES
 from jaxalign.models.language.transformer import TransformerConfig, init_params, param_shapes
 from jaxalign.models.pooling import pool
-from jaxalign.models.weight_files.weights import WeightsError, count_params
+from jaxalign.models.weight_files.weights import count_params
 from jaxalign.structures.structure import Structure
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_antiberty.npz"
@@ -35,7 +31,8 @@ def golden():
 def small_encoder():
     names = SMALL.layer_names
     card = dataclasses.replace(CATALOG["antiberty"].card, layer=names[-1], layers=names)
-    return antiberty_encoder(card, init_params(SMALL, seed=2), SMALL)
+    params = init_params(SMALL, seed=2)
+    return bert_encoder(card, SMALL, params, TOKENS.featurize, batching=BATCHING)
 
 
 def test_alphabet_is_that_of_the_vocabulary_file():
@@ -52,11 +49,6 @@ def test_long_chains_are_cut_and_company_does_not_matter(rng):
     assert found.info["unknown_tokens"] == 1
     example = TOKENS.encode(chain)
     assert (len(example["ids"]), int(example["truncated"])) == (CONFIG.positions, 9_490)
-
-
-def test_conversion_leaves_out_heads_and_position_numbers():
-    with pytest.raises(WeightsError, match="word_embeddings"):
-        convert_antiberty({"bert.embeddings.position_ids": np.arange(512)[None]})
 
 
 def test_random_twin_says_so():

@@ -10,10 +10,9 @@ import pytest
 
 from jaxalign.models.encoder import UnsupportedStructureError
 from jaxalign.models.language.catalog_minilm import ENTRIES
-from jaxalign.models.language.minilm import CONFIG, convert_minilm, text_featurize
-from jaxalign.models.language.transformer import TransformerConfig
+from jaxalign.models.language.minilm import CONFIG, text_featurize
 from jaxalign.models.pooling import pool
-from jaxalign.models.weight_files.weights import WeightsError, count_params
+from jaxalign.models.weight_files.weights import count_params
 from jaxalign.structures.structure import Structure
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_minilm.npz"
@@ -51,14 +50,6 @@ def test_long_sequences_are_cut_and_long_smiles_refused():
     assert int(long["truncated"]) == 600 + 2 - CONFIG.positions
     with pytest.raises(UnsupportedStructureError, match="the limit of this model is 510"):
         featurize(Structure(id="b", smiles="C(=C)" * 110 + "C"))
-
-
-def test_the_table_of_positions_is_no_weight():
-    with pytest.raises(WeightsError, match="word_embeddings"):
-        convert_minilm(
-            {"embeddings.position_ids": np.arange(4)},
-            TransformerConfig(vocabulary=5, hidden=4, depth=1, heads=1, intermediate=4),
-        )
 
 
 @functools.cache

@@ -3,7 +3,6 @@ import functools
 import json
 import pathlib
 
-import ase.build
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ from jaxalign.models.mace.mace_file import read_settings
 from jaxalign.models.mace.mace_layers import smooth_cutoff
 from jaxalign.models.mace.mace_weights import convert_params, message_paths, reference_energies
 from jaxalign.models.mace.symmetric_contraction import contract, plan_contraction, weight_name
-from jaxalign.structures.structure import Structure
+from tests.structures_golden import golden_structures, molecule
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "data" / "golden_mace.npz"
 NEIGHBORS = 61.9649  # of the model in the golden file
@@ -66,31 +65,6 @@ def run(model):
         return found, energies
 
     return rows
-
-
-def golden_structures(golden):
-    ends = np.cumsum(golden["atoms"])[:-1]
-    numbers = np.split(golden["atomic_numbers"].astype(np.int32), ends)
-    positions = np.split(golden["positions_1e4A"] * 1e-4, ends)
-    cells = golden["cells_1e4A"] * 1e-4
-    return [
-        Structure(
-            id=str(name),
-            atomic_numbers=numbers[i],
-            positions=positions[i],
-            cell=cells[i] if golden["pbc"][i].any() else None,
-            pbc=tuple(golden["pbc"][i].tolist()),
-        )
-        for i, name in enumerate(golden["ids"])
-    ]
-
-
-def molecule(name, **changes):
-    atoms = ase.build.molecule(name)
-    structure = Structure(
-        id=name, atomic_numbers=atoms.numbers.astype(np.int32), positions=atoms.positions
-    )
-    return dataclasses.replace(structure, **changes)
 
 
 def test_all_states_and_energies_agree_with_the_original(golden, model, run):

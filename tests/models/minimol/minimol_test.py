@@ -112,6 +112,7 @@ def oracle(params, example):
         found[f"layer_{number}"] = x
 
 
+@pytest.mark.slow
 def test_states_follow_the_definition(params):
     examples = graphs(SMILES)
     states = states_of(params, collate(examples))

@@ -14,7 +14,8 @@ from jaxalign.models.orb.orb_graph import PACKING, featurize_orb
 from jaxalign.models.orb.orb_settings import read_settings
 from jaxalign.models.orb.orb_weights import convert_params, reference_energies
 from jaxalign.structures.structure import Structure
-from tests.models.orb.orb_golden import CONFIG, golden_arrays, golden_structures, read_golden
+from tests.models.orb.orb_golden import CONFIG, golden_arrays, read_golden
+from tests.structures_golden import golden_structures
 
 SHAPE = (("graphs", 16), ("most", 16), ("atoms", 96), ("edges", 1200))  # one for all tests
 

@@ -102,6 +102,7 @@ def test_cards_tell_the_variants_apart():
         assert bool(entry.archives) == card.pretrained == bool(card.licence)
 
 
+@pytest.mark.slow
 def test_random_twins_have_the_size_of_their_networks():
     twins = [entry for entry in ENTRIES.values() if not entry.card.pretrained]
     assert len(twins) == 4

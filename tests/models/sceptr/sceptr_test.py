@@ -101,6 +101,10 @@ def _layer(a, x):
     return norm(x + inner @ a["linear2.weight"].T + a["linear2.bias"], "norm2")
 
 
+# One variant of each shape and each encoding of positions; the others differ in their weights alone.
+QUICK = ("sceptr", "sceptr-tiny", "sceptr-large", "sceptr-left-aligned")
+
+
 @pytest.mark.parametrize("config", [TINY, LEFT], ids=["relative", "left"])
 def test_random_weights_agree_with_the_definition(config, rng):
     arrays = published(config, rng)
@@ -182,7 +186,13 @@ def _load(model_id):
 
 
 @pytest.mark.registry
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.id)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(v, id=v.id, marks=[] if v.id in QUICK else [pytest.mark.slow])
+        for v in VARIANTS
+    ],
+)
 def test_real_weights_give_the_golden_activations(variant):
     encoder, golden = _load(variant.id), np.load(GOLDEN)
     card = encoder.card

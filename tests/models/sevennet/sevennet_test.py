@@ -19,6 +19,7 @@ from jaxalign.models.sevennet.sevennet import SILU_SCALE, SevenNetConfig
 from jaxalign.models.sevennet.sevennet_params import block_channels, init_params
 from jaxalign.models.weight_files.weights import count_params
 from jaxalign.structures.structure import Structure
+from tests.structures_golden import golden_structures
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "data" / "golden_sevennet.npz"
 ENTRIES = {entry.card.id: entry for entry in catalog_sevennet.ENTRIES}
@@ -281,24 +282,6 @@ def test_forces_are_finite_and_sum_to_zero(params, rng):
 def golden():
     with np.load(GOLDEN) as file:
         return {name: file[name] for name in file.files}
-
-
-def golden_structures(golden):
-    ends = np.cumsum(golden["atoms"])[:-1]
-    numbers = np.split(golden["atomic_numbers"].astype(np.int32), ends)
-    positions = np.split(golden["positions_1e4A"] * 1e-4, ends)
-    return [
-        Structure(
-            id=str(name),
-            atomic_numbers=number,
-            positions=position,
-            cell=cell * 1e-4 if pbc.any() else None,
-            pbc=tuple(map(bool, pbc)),
-        )
-        for name, number, position, cell, pbc in zip(
-            golden["names"], numbers, positions, golden["cells_1e4A"], golden["pbc"], strict=True
-        )
-    ]
 
 
 # One of five here: the others compile the same code for other sizes.
