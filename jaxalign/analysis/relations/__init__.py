@@ -1,0 +1,1 @@
+"""How models stand to each other: families, trees, regimes, maps, accuracy."""
