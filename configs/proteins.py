@@ -73,6 +73,16 @@ def get_config() -> config_dict.ConfigDict:
         *("id:twonn", "id:mle"),
     )
     config.rotation_test = 32  # structures turned to check claims of invariance; 0: none
+    config.explain = config_dict.create(
+        permutations=20,  # null draws of alignments given trivial facts; 0: no explanations
+        given=(),  # controls that are taken out; (): residues and length
+        by="",  # structures that may change places; "": protein_family
+        metrics=(),  # (): mutual_knn and cka
+    )
+    config.permutations = 0  # e.g. 999: sampled where closed forms do not decide
+    config.permute_within = ""  # or composition, scaffold, …: what may change places in them
+    config.confidence = config_dict.placeholder(float)  # e.g. 0.95: intervals; 40 half runs
+    config.score_curves = False  # scores against the number of structures
     config.k = config_dict.placeholder(int)  # None: each metric's default (10 and 25)
     config.normalize = config_dict.placeholder(str)
     config.similarity = config_dict.placeholder(str)  # of neighbors; None: cosine

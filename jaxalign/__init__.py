@@ -28,17 +28,23 @@ if TYPE_CHECKING:
     from jaxalign.api import Structure as Structure
     from jaxalign.api import StructureSet as StructureSet
     from jaxalign.api import align as align
+    from jaxalign.api import compare_scores as compare_scores
+    from jaxalign.api import conditional_alignment as conditional_alignment
     from jaxalign.api import embed as embed
     from jaxalign.api import embed_nodes as embed_nodes
+    from jaxalign.api import explanations as explanations
     from jaxalign.api import load as load
     from jaxalign.api import load_dataset as load_dataset
     from jaxalign.api import load_weights as load_weights
+    from jaxalign.api import nearest_models as nearest_models
     from jaxalign.api import neighbors as neighbors
     from jaxalign.api import perturb as perturb
     from jaxalign.api import predict_energies as predict_energies
     from jaxalign.api import read_embeddings as read_embeddings
     from jaxalign.api import read_structures as read_structures
     from jaxalign.api import rotation_drift as rotation_drift
+    from jaxalign.api import score_curves as score_curves
+    from jaxalign.api import strata as strata
     from jaxalign.api import write_report as write_report
 
 __all__ = [
@@ -52,18 +58,24 @@ __all__ = [
     "Structure",
     "StructureSet",
     "align",
+    "compare_scores",
+    "conditional_alignment",
     "embed",
     "embed_nodes",
+    "explanations",
     "load",
     "load_dataset",
     "load_weights",
     "metrics",
+    "nearest_models",
     "neighbors",
     "perturb",
     "predict_energies",
     "read_embeddings",
     "read_structures",
     "rotation_drift",
+    "score_curves",
+    "strata",
     "write_report",
 ]
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxalign.alignment.align import align as align
 from jaxalign.alignment.results import Alignment
 from jaxalign.alignment.results import load as load
+from jaxalign.alignment.start import start_run
+from jaxalign.analysis.confounding.conditional import ConditionalAlignment as ConditionalAlignment
+from jaxalign.analysis.confounding.conditional import conditional_alignment as conditional_alignment
+from jaxalign.analysis.confounding.explanations import explanations as explanations
+from jaxalign.analysis.confounding.strata import Strata as Strata
+from jaxalign.analysis.confounding.strata import strata as strata
+from jaxalign.analysis.precision.nearest_models import nearest_models as nearest_models
+from jaxalign.analysis.precision.paired_scores import compare_scores as compare_scores
+from jaxalign.analysis.precision.sample_size import DRAWS
+from jaxalign.analysis.precision.sample_size import score_curves as _score_curves
+from jaxalign.analysis.precision.sample_size_table import ScoreCurves as ScoreCurves
 from jaxalign.analysis.rotation import RotationDrift as RotationDrift
 from jaxalign.analysis.rotation import rotation_drift as _rotation_drift
 from jaxalign.embeddings.energies import Energies as Energies
@@ -189,6 +200,38 @@ def predict_energies(
         progress=progress,
         mesh=devices,
     )
+
+
+def score_curves(
+    models: Mapping[Any, Any],
+    *,
+    sizes: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    workdir: str | Path | None = None,
+    **settings: Any,
+) -> ScoreCurves:
+    """Measures scores against the number of structures, at fixed k and at fixed k/N.
+
+    Args:
+      models: label → embeddings, as in `align`.
+      sizes: numbers of structures; None halves all of them until 32 or four times k are left.
+      draws: disjoint random subsets of each size, at most.
+      workdir: folder of the run: what it has finished is not computed again, and
+        `score_curves/points|limits|orders.parquet|csv` inside it get the tables.
+      settings: `metrics`, `k`, `normalize`, `seed` and whatever else decides scores, as in `align`.
+
+    Returns:
+      `ScoreCurves`: `table` (points), `limits` of many structures with errors, `orders` (whether
+      the order of pairs depends on N), `to_xarray()`.
+
+    Raises:
+      ValueError: too few structures, sizes that are none, or what `align` refuses.
+    """
+    state, plans = start_run(models, workdir=workdir, **settings)
+    curves = _score_curves(state, plans, sizes=sizes, draws=draws)
+    if workdir is not None:
+        curves.save(workdir)
+    return curves
 
 
 def write_report(

@@ -13,38 +13,34 @@ import numpy as np
 import pandas as pd
 
 from jaxalign.alignment import engine
+from jaxalign.alignment.best_layers import best_layers, check_encoders
+from jaxalign.alignment.confidence import interval_columns, interval_settings, replicate_rows
 from jaxalign.alignment.engine import PairScore
-from jaxalign.alignment.inputs import collect_inputs
-from jaxalign.alignment.plan import EDGE_BYTES, MetricPlan, graph_sizes, plan_metrics
-from jaxalign.alignment.results import COLUMNS, FOLDER, Alignment
+from jaxalign.alignment.null_choice import Nulls, choose_nulls, plan_sampling
+from jaxalign.alignment.plan import MetricPlan
+from jaxalign.alignment.results import COLUMNS, Alignment
 from jaxalign.alignment.significance_columns import significance_columns
+from jaxalign.alignment.start import DEFAULT_METRICS, start_run
 from jaxalign.alignment.state import State
-from jaxalign.archives.atomic import require_writable
 from jaxalign.guard import require_sound_jax
-from jaxalign.pairwise.search_arguments import check_tile_size
-from jaxalign.parallel.mesh import check_mesh, describe_mesh
+from jaxalign.parallel.mesh import describe_mesh
 from jaxalign.parallel.multihost import require_agreement
 from jaxalign.types import Labels
-from jaxalign.validation import check_bytes
-
-DEFAULT_BUDGET = "2GiB"
-_LATER = {
-    "permutations": "permutation nulls",
-    "confidence": "confidence intervals",
-}
 
 
 def align(
     models: Mapping[Any, Any],
     *,
-    metrics: Sequence[str] = ("cknna", "mutual_knn", "dcor"),
+    metrics: Sequence[str] = DEFAULT_METRICS,
     k: int | Sequence[int] | Mapping[str, Any] | None = None,
     normalize: str | None = None,
     similarity: str | None = None,
     ids: Labels | None = None,
     groups: Labels | Mapping[str, Any] | None = None,
     permutations: int = 0,
-    confidence: float | None = None,
+    permute_within: Labels | Mapping[str, Any] | None = None,
+    encoders: Mapping[str, str] | None = None,
+    confidence: float | int | None = None,
     on_nonfinite: str = "error",
     seed: int = 0,
     mesh: Any = None,
@@ -71,8 +67,19 @@ def align(
         `"euclidean"`; None means cosine. Ranks and dimensions are Euclidean.
       ids: sample ids of the rows of plain arrays.
       groups: one label a row (or id → label); rows of one group are never neighbors.
-      permutations: must be 0: not available in this version.
-      confidence: must be None: not available in this version.
+      permutations: most permutations that are sampled for a score, e.g. 999. Closed forms serve
+        all pairs of most metrics; permutations are spent where these do not decide (p between .001
+        and .25), on metrics without one, and under `groups` (whole groups of one size change
+        places) or `permute_within`. Sampling of a score stops when it is decided.
+      permute_within: one label a row (or id → label); only structures of one label change places:
+        the null is that the models agree on nothing beyond these labels, given that structures of
+        one label are exchangeable. Needs `permutations`.
+      encoders: label → encoder, where models are layers: `best_layers` of the result then compares
+        encoders by their best pair of layers, under the maximum statistic. Needs `permutations`.
+      confidence: probability that an interval (`ci_low`, `ci_high`) covers the expected score of
+        as many structures, e.g. 0.95; None for no intervals. They come from 20 random splits of the
+        structures (with `groups`, of whole groups) into halves: 40 runs over half as many, for
+        which k stays as it is. See `jaxalign.significance.intervals`.
       on_nonfinite: `"error"` names the rows; `"drop"` drops them from all models; `"nan"` gives the
         model's scores as NaN with a reason and keeps the others.
       seed: of the random subsets that some metrics draw (bandwidth of RBF kernels, half split of
@@ -93,54 +100,69 @@ def align(
     Raises:
       ValueError: what came, what was wanted, how to mend it.
       StorageError: the workdir cannot be written (checked before any work).
-      NotImplementedError: an option that this version does not have.
     """
     require_sound_jax()
-    _refuse_later({"permutations": permutations, "confidence": confidence})
-    mesh = check_mesh(mesh)
-    if tile_size is not None:
-        check_tile_size(tile_size)
-    budget = check_bytes(DEFAULT_BUDGET if memory_budget is None else memory_budget)
-    folder = None
-    if workdir is not None:
-        folder = Path(workdir) / FOLDER
-        require_writable(folder)
-    _agree(models, metrics=metrics, k=k, normalize=normalize, similarity=similarity, seed=seed)
-    inputs = collect_inputs(models, ids=ids, groups=groups, on_nonfinite=on_nonfinite)
-    plans = plan_metrics(
-        metrics, k=k, normalize=normalize, similarity=similarity, n=len(inputs.ids)
+    intervals = None if confidence is None else interval_settings(confidence)
+    _agree(
+        models,
+        metrics=metrics,
+        k=k,
+        normalize=normalize,
+        similarity=similarity,
+        seed=seed,
+        permutations=permutations,
+        encoders=encoders,
+        confidence=confidence,
     )
-    held = len(inputs.models) * sum(graph_sizes(plans).values()) * len(inputs.ids) * EDGE_BYTES
-    state = State(
-        inputs,
-        folder=folder,
-        tile_size=tile_size,
-        memory_budget=budget,
-        progress=progress,
-        keep_graphs=folder is not None or held <= budget,
+    state, plans = start_run(
+        models,
+        metrics=metrics,
+        k=k,
+        normalize=normalize,
+        similarity=similarity,
+        ids=ids,
+        groups=groups,
+        permute_within=permute_within,
+        on_nonfinite=on_nonfinite,
         seed=seed,
         mesh=mesh,
+        tile_size=tile_size,
+        memory_budget=memory_budget,
+        workdir=workdir,
+        progress=progress,
     )
+    inputs = state.inputs
+    names = [model.name for model in inputs.models]
+    encoder_of = None if encoders is None else check_encoders(encoders, names)
+    sampling = plan_sampling(
+        len(inputs.ids),
+        permutations=permutations,
+        groups=inputs.groups,
+        within=inputs.strata,
+        encoders=encoder_of,
+    )
+    if intervals is not None:
+        replicate_rows(plans, intervals, n=state.n, seed=seed, groups=inputs.groups)
     scores = engine.run(state, plans)
+    with state.timed("permutations"):
+        nulls = choose_nulls(state, scores, sampling)
+    layers = encoder_of and best_layers(scores, nulls.samples, encoder_of, state.n)
+    table = _table(scores, state, nulls)
+    if intervals is not None:
+        found = interval_columns(state, plans, scores, intervals)
+        table = table.assign(**pd.DataFrame(found.columns))
+        state.facts["intervals"] = found.facts
     result = Alignment(
-        table=_table(scores, state),
+        table=table,
         cards={m.name: m.card for m in inputs.models},
-        diagnostics=_diagnostics(state, plans),
+        diagnostics=_diagnostics(state, plans) | {"sampled_nulls": nulls.facts},
         graphs=state.graphs,
         rows={m.name: m.rows for m in inputs.models},
+        best_layers=layers,
     )
     if workdir is not None:
         result.save(workdir)
     return result
-
-
-def _refuse_later(options: Mapping[str, Any]) -> None:
-    for name, value in options.items():
-        if value:
-            raise NotImplementedError(
-                f"{_LATER[name]} ({name}={value!r}) are not available in this version; "
-                f"leave {name} at its default"
-            )
 
 
 def _agree(models: Mapping[Any, Any], **settings: Any) -> None:
@@ -155,11 +177,11 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in names} | {"python": platform.python_version()}
 
 
-def _table(scores: Sequence[PairScore], state: State) -> pd.DataFrame:
+def _table(scores: Sequence[PairScore], state: State, nulls: Nulls) -> pd.DataFrame:
     inputs = state.inputs
     dtypes = {m.name: str(m.rows.dtype) for m in inputs.models}
     versions = " ".join(f"{name}={number}" for name, number in _versions().items())
-    significance = significance_columns(scores, state.nulls, state.n)
+    significance = significance_columns(scores, nulls.of, state.n, nulls.scheme)
     rows = [
         {
             "dataset": inputs.dataset,

@@ -66,28 +66,35 @@ def run(state: State, plans: Sequence[MetricPlan]) -> list[PairScore]:
         for normalize in dict.fromkeys(plan.normalize for plan in plans):
             for model in state.usable:
                 state.inspect(model, normalize)
-    outcomes: Outcomes = {}
+    found = outcomes(state, plans)
+    return [score for plan in plans for score in _collect(state, plan, found)]
+
+
+def outcomes(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
+    """Scores with reasons of all pairs of usable models; their graphs are built."""
+    found: Outcomes = {}
     for family, (stage, scores) in _FAMILIES.items():
         mine = [plan for plan in plans if isinstance(plan.metric, family)]
         if mine and state.usable:
             with state.timed(stage):
-                outcomes |= scores(state, mine)
-    return [score for plan in plans for score in _collect(state, plan, outcomes)]
+                found |= scores(state, mine)
+    return found
 
 
-def _collect(state: State, plan: MetricPlan, outcomes: Outcomes) -> list[PairScore]:
+def _collect(state: State, plan: MetricPlan, found: Outcomes) -> list[PairScore]:
     reasons = {m.name: m.reason or _equal_rows(state, plan, m.name) for m in state.inputs.models}
     scores = []
-    for a, b in _cells(plan.metric, list(reasons)):
+    for a, b in cells(plan.metric, list(reasons)):
         if blocked := reasons[a] or reasons[b]:
             culprit = a if reasons[a] else b
             scores.append(PairScore(plan, a, b, math.nan, f"{culprit}: {blocked}"))
         else:
-            scores.append(PairScore(plan, a, b, *outcomes[plan, a, b]))
+            scores.append(PairScore(plan, a, b, *found[plan, a, b]))
     return scores
 
 
-def _cells(metric: Metric, names: list[str]) -> list[Pair]:
+def cells(metric: Metric, names: list[str]) -> list[Pair]:
+    """The pairs that a metric scores, in the order of the table."""
     if isinstance(metric, ModelMetric):
         return [(name, name) for name in names]
     return pairs(names, symmetric=metric.symmetric)

@@ -13,7 +13,7 @@ import jax
 from jaxalign.alignment.inputs import ModelInput
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.resume import content_key
-from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs, pairs
+from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs
 from jaxalign.metrics._definition import FeatureMetric
 from jaxalign.parallel.multihost import exchange_objects, my_share
 from jaxalign.progress import Progress
@@ -123,7 +123,7 @@ def _keys(state: State, normalize: str, metric: FeatureMetric) -> dict[Pair, str
             seed=state.seed,
             sides=sorted((rows[a], rows[b])) if metric.symmetric else [rows[a], rows[b]],
         )
-        for a, b in pairs(state.names, symmetric=metric.symmetric)
+        for a, b in state.pairs(symmetric=metric.symmetric)
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxalign.alignment.nulls import gram_nulls
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.resume import content_key
-from jaxalign.alignment.state import Outcomes, Pair, State, covering, pairs, pick
+from jaxalign.alignment.state import Outcomes, Pair, State, covering, pick
 from jaxalign.pairwise.grams import gram_terms
 
 _FIELDS = ("biased", "debiased", "pairs")
@@ -30,7 +30,7 @@ def gram_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
             found = terms[plan.metric.kernel]
             column = _FIELDS.index(plan.metric.statistic)
             state.precision[plan] = "/".join(sorted({term[_PRECISION] for term in found.values()}))
-            for a, b in pairs(state.names, symmetric=True):
+            for a, b in state.pairs(symmetric=True):
                 sides = (found[a, b][column], found[a, a][column], found[b, b][column])
                 outcomes[plan, a, b] = plan.metric.score(*sides, state.n)
             gram_nulls(state, plan, column, found)
@@ -49,7 +49,7 @@ def _terms(state: State, normalize: str, kernels: Sequence[str]) -> dict[str, di
     for kernel in kernels:
         keys[kernel] = {
             (a, b): content_key(gram=kernel, seed=state.seed, sides=sorted((sides[a], sides[b])))
-            for a, b in pairs(state.names, symmetric=True)
+            for a, b in state.pairs(symmetric=True)
         }
         terms[kernel], absent[kernel] = state.stored(f"gram-{kernel}", keys[kernel])
         if absent[kernel]:

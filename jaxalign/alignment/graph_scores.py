@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxalign.alignment.nulls import graph_nulls
 from jaxalign.alignment.plan import EDGE_BYTES, MAX_GRAPH_K, GraphSettings, MetricPlan
 from jaxalign.alignment.resume import content_key
-from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs, covering, pairs, pick
+from jaxalign.alignment.state import Outcomes, Pair, State, block_pairs, covering, pick
 from jaxalign.metrics._definition import GraphMetric
 from jaxalign.pairwise.graph_pairs import graph_pair_terms, stack_graphs
 from jaxalign.pairwise.thresholds import threshold_terms_of_several
@@ -38,7 +38,7 @@ def graph_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
             graph_nulls(state, settings, k, group, terms)
         for plan in group:
             gamma = terms[plan.metric.id]
-            for a, b in pairs(state.names, symmetric=plan.metric.symmetric):
+            for a, b in state.pairs(symmetric=plan.metric.symmetric):
                 sides = gamma[a, b], gamma[a, a], gamma[b, b]
                 outcomes[plan, a, b] = plan.metric.score(*sides, state.n, k)
     return outcomes
@@ -47,7 +47,7 @@ def graph_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
 def _keys(state: State, settings: GraphSettings, k: int, metric: GraphMetric) -> dict[Pair, str]:
     graphs = {m.name: state.graph_key(m, settings) for m in state.usable}
     keys = {}
-    for a, b in pairs(state.names, symmetric=metric.symmetric):
+    for a, b in state.pairs(symmetric=metric.symmetric):
         sides = [graphs[a], graphs[b]]
         # A symmetric term has one key whichever model comes first.
         sides = sorted(sides) if metric.symmetric else sides

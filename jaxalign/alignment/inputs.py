@@ -54,6 +54,7 @@ class Inputs:
       models: one entry a model.
       ids: common sample ids, in the order of the first model.
       groups: one label a structure, or None.
+      strata: one label a structure within which permutations are restricted, or None.
       dataset: name of the data set where the embeddings state one common name.
       matching: what was dropped or reordered to get here.
     """
@@ -63,6 +64,7 @@ class Inputs:
     groups: tuple | None
     dataset: str
     matching: dict[str, Any]
+    strata: tuple | None = None
 
 
 def collect_inputs(
@@ -71,6 +73,7 @@ def collect_inputs(
     ids: Labels | None,
     groups: Labels | Mapping[str, Any] | None,
     on_nonfinite: str,
+    strata: Labels | Mapping[str, Any] | None = None,
 ) -> Inputs:
     """Matches models by sample id and settles what happens to non-finite rows.
 
@@ -79,6 +82,7 @@ def collect_inputs(
       ids: ids of the rows of plain arrays.
       groups: one label a row of the first model, or id → label.
       on_nonfinite: `"error"`, `"drop"` (the rows, from all models) or `"nan"` (the model's scores).
+      strata: likewise, for restricted permutations.
 
     Returns:
       Arrays over the common ids.
@@ -101,16 +105,21 @@ def collect_inputs(
     )
     _check_implicit(records)
     common, matching = _common_ids(records)
-    groups = _match_groups(groups, next(iter(records.values())), common)
+    first = next(iter(records.values()))
+    labels = {
+        name: _match_labels(name, given, first, common)
+        for name, given in (("groups", groups), ("permute_within", strata))
+    }
     rows = {name: _reorder(record, common) for name, record in records.items()}
-    common, groups, rows, digests, reasons = _settle_nonfinite(
-        rows, common, groups, matching, on_nonfinite
+    common, labels, rows, digests, reasons = _settle_nonfinite(
+        rows, common, labels, matching, on_nonfinite
     )
     inputs = tuple(
         ModelInput(name, rows[name], digests[name], records[name].card, reasons.get(name, ""))
         for name in records
     )
-    return Inputs(inputs, common, groups, _dataset_name(records), matching)
+    groups, strata = labels.values()
+    return Inputs(inputs, common, groups, _dataset_name(records), matching, strata)
 
 
 def _as_record(name: str, x: Any, ids: Labels | None) -> StoredEmbeddings:
@@ -177,20 +186,22 @@ def _common_ids(records: Mapping[str, StoredEmbeddings]) -> tuple[tuple[str, ...
     return common, {"n_common": len(common), "dropped_rows": dropped, "reordered": reordered}
 
 
-def _match_groups(groups, first: StoredEmbeddings, common: tuple[str, ...]) -> tuple | None:
-    if groups is None:
+def _match_labels(
+    name: str, labels, first: StoredEmbeddings, common: tuple[str, ...]
+) -> tuple | None:
+    if labels is None:
         return None
-    if not isinstance(groups, Mapping):
-        if len(groups) != len(first):
+    if not isinstance(labels, Mapping):
+        if len(labels) != len(first):
             raise ValueError(
-                f"groups must hold one label a row of the first model: got {len(groups)}, wanted "
+                f"{name} must hold one label a row of the first model: got {len(labels)}, wanted "
                 f"{len(first)}; or pass a mapping from id to label"
             )
-        groups = dict(zip(first.ids, groups, strict=True))
-    missing = [i for i in common if i not in groups]
+        labels = dict(zip(first.ids, labels, strict=True))
+    missing = [i for i in common if i not in labels]
     if missing:
-        raise ValueError(f"groups names no label for {len(missing)} ids, e.g. {missing[:3]}")
-    return tuple(groups[i] for i in common)
+        raise ValueError(f"{name} names no label for {len(missing)} ids, e.g. {missing[:3]}")
+    return tuple(labels[i] for i in common)
 
 
 def _reorder(record: StoredEmbeddings, common: tuple[str, ...]) -> Readable:
@@ -200,14 +211,14 @@ def _reorder(record: StoredEmbeddings, common: tuple[str, ...]) -> Readable:
     return SelectedRows(record.raw, np.array([row[i] for i in common]))
 
 
-def _settle_nonfinite(rows, common, groups, matching, on_nonfinite):
+def _settle_nonfinite(rows, common, labels, matching, on_nonfinite):
     digests, bad = {}, {}
     for name, source in rows.items():
         digests[name], bad[name] = scan(source)
     matching["nonfinite_rows"] = {name: int(b.sum()) for name, b in bad.items() if b.any()}
     reasons: dict[str, str] = {}
     if not matching["nonfinite_rows"]:
-        return common, groups, rows, digests, reasons
+        return common, labels, rows, digests, reasons
     if on_nonfinite == "error":
         for name, found in bad.items():
             name_nonfinite(found, name=f"embeddings of {name!r}", ids=common)
@@ -218,11 +229,14 @@ def _settle_nonfinite(rows, common, groups, matching, on_nonfinite):
         if not keep.any():
             raise ValueError("every structure is non-finite in some model: nothing is left")
         common = tuple(i for i, kept in zip(common, keep, strict=True) if kept)
-        groups = groups and tuple(g for g, kept in zip(groups, keep, strict=True) if kept)
+        labels = {
+            name: given and tuple(g for g, kept in zip(given, keep, strict=True) if kept)
+            for name, given in labels.items()
+        }
         rows = {name: SelectedRows(source, np.flatnonzero(keep)) for name, source in rows.items()}
         digests = {name: scan(source)[0] for name, source in rows.items()}
         matching["dropped_nonfinite"] = int((~keep).sum())
-    return common, groups, rows, digests, reasons
+    return common, labels, rows, digests, reasons
 
 
 def _dataset_name(records: Mapping[str, StoredEmbeddings]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.resume import content_key
-from jaxalign.alignment.state import Outcomes, State, pairs
+from jaxalign.alignment.state import Outcomes, State
 
 
 def pair_rank_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
@@ -23,7 +23,7 @@ def pair_rank_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
         state.precision[plan] = "exact" if found["facts"].get("exact") else "sampled"
         place = {name: i for i, name in enumerate(state.names)}
         values = np.array(found["values"], np.float64)  # None becomes NaN
-        for a, b in pairs(state.names, symmetric=plan.metric.symmetric):
+        for a, b in state.pairs(symmetric=plan.metric.symmetric):
             value = float(values[place[a], place[b]])
             outcomes[plan, a, b] = plan.metric.score(value, state.n)
         facts = found["facts"] | {"standard_errors": found["errors"]}
@@ -40,7 +40,7 @@ def _found(state: State, plan: MetricPlan) -> dict:
         sides=[state.rows_key(m, plan.normalize) for m in state.usable],
     )
     found = state.values.get(kind, key)
-    count = len(pairs(state.names, symmetric=plan.metric.symmetric))
+    count = len(state.pairs(symmetric=plan.metric.symmetric))
     if found is not None:
         state.work.pairs_reused += count
         return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jaxalign.alignment.nulls import rank_nulls
 from jaxalign.alignment.plan import GraphSettings, MetricPlan
 from jaxalign.alignment.resume import content_key
-from jaxalign.alignment.state import Outcomes, Pair, State, covering, pairs
+from jaxalign.alignment.state import Outcomes, Pair, State, covering
 from jaxalign.pairwise.ranks import rank_sums
 
 _KIND = "ranks"
@@ -24,7 +24,7 @@ def rank_scores(state: State, plans: Sequence[MetricPlan]) -> Outcomes:
     for settings, group in groups.items():
         sums = _sums(state, settings, sorted({plan.k for plan in group}))
         for plan in group:
-            for a, b in pairs(state.names, symmetric=False):
+            for a, b in state.pairs(symmetric=False):
                 outcome = plan.metric.score(sums[plan.k][a, b], state.n, plan.k)
                 outcomes[plan, a, b] = outcome
         rank_nulls(state, settings, group)
@@ -39,7 +39,7 @@ def _sums(state: State, settings: GraphSettings, ks: Sequence[int]) -> dict[int,
     for k in ks:
         keys[k] = {
             (a, b): content_key(k=k, neighbors=graphs[a], ranked_by=rows[b])
-            for a, b in pairs(state.names, symmetric=False)
+            for a, b in state.pairs(symmetric=False)
         }
         sums[k], absent = state.stored(_KIND, keys[k])
         missing.update(absent)

@@ -53,6 +53,7 @@ class Alignment:
         done and reused, seconds per stage.
       graphs: neighbor graphs, for `contributions`.
       rows: embeddings by model, for contributions that need them; empty in a loaded result.
+      best_layers: pairs of encoders by their best layers, where `encoders` were named.
     """
 
     table: pd.DataFrame
@@ -60,6 +61,7 @@ class Alignment:
     diagnostics: Mapping[str, Any]
     graphs: GraphCache = dataclasses.field(repr=False)
     rows: Mapping[str, Readable] = dataclasses.field(default_factory=dict, repr=False)
+    best_layers: pd.DataFrame | None = dataclasses.field(default=None, repr=False)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -210,6 +212,7 @@ class Alignment:
             file.write(bytes(self._dataset().to_netcdf()))
         with atomic_write(folder / "table.csv", mode="w") as file:
             self.table.to_csv(file, index=False)
+        _write_or_remove(folder / "best_layers.csv", self.best_layers)
         with atomic_write(folder / "table.parquet") as file:
             file.write(parquet)
         record = {
@@ -240,6 +243,19 @@ class Alignment:
         if k not in known:
             raise ValueError(f"{metric} was computed for k={known}: got k={k}")
         return k
+
+
+def _write_or_remove(path: Path, table: pd.DataFrame | None) -> None:
+    """A table of an earlier run must not stand beside the scores of this one."""
+    if table is None:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_write(path, mode="w") as file:
+        table.to_csv(file, index=False)
+
+
+def _read_if_there(path: Path) -> pd.DataFrame | None:
+    return pd.read_csv(path).astype({"k": "Int64"}) if path.exists() else None
 
 
 def _rows(definition):
@@ -281,4 +297,5 @@ def load(workdir: str | Path) -> Alignment:
         cards={name: ModelCard.from_json(card) for name, card in record["cards"].items()},
         diagnostics=record["diagnostics"],
         graphs=GraphCache(folder / "graphs"),
+        best_layers=_read_if_there(folder / "best_layers.csv"),
     )

@@ -29,6 +29,9 @@ from jaxalign.parallel.columns import choose_columns, deal
 from jaxalign.parallel.mesh import choose_mesh
 from jaxalign.profiling import traces
 
+MANY_TIES = 0.01
+"""Share of rows with a tie for the last neighbor, above which relabelled graphs are no null."""
+
 Pair = tuple[str, str]
 Outcomes = dict[tuple[MetricPlan, str, str], Outcome]
 
@@ -44,6 +47,8 @@ class Work:
       pairs_reused: terms taken from the store.
       sweeps: passes over the tiles of all models.
       accumulated: pairs of models whose products those passes summed.
+      null_scores_computed: scores under sampled permutations that were computed.
+      null_scores_reused: those taken from the store.
     """
 
     graphs_computed: int = 0
@@ -52,6 +57,8 @@ class Work:
     pairs_reused: int = 0
     sweeps: int = 0
     accumulated: int = 0
+    null_scores_computed: int = 0
+    null_scores_reused: int = 0
 
 
 class State:
@@ -66,8 +73,10 @@ class State:
       keep_graphs: without a folder, keep graphs in memory; else they go to a temporary one.
       seed: of the random subsets that some metrics draw.
       mesh: devices that do the work; None means the default for so many structures and models.
+      nulls: note the closed-form nulls of the scores.
 
     Attributes:
+      given_mesh: the mesh that was asked for.
       grid: the mesh of neighbor searches, with several models at once on its columns.
       mesh: rows over all devices: the mesh of everything else.
     """
@@ -83,11 +92,12 @@ class State:
         keep_graphs: bool = True,
         seed: int = 0,
         mesh: Mesh | None = None,
+        nulls: bool = True,
     ):
         self.inputs, self.tile_size, self.progress = inputs, tile_size, progress
         self.memory_budget, self.seed = memory_budget, seed
         self.usable = tuple(m for m in inputs.models if not m.reason)
-        self.mesh = choose_mesh(mesh, len(inputs.ids))
+        self.given_mesh, self.mesh = mesh, choose_mesh(mesh, len(inputs.ids))
         self.grid = choose_columns(mesh, len(inputs.ids), models=len(self.usable))
         self.names = tuple(m.name for m in self.usable)
         self.graphs = GraphCache(folder and folder / "graphs", temporary=not keep_graphs)
@@ -96,15 +106,20 @@ class State:
         self.model_diagnostics: dict[str, dict[str, dict]] = {}
         self.precision: dict[MetricPlan, str] = {}
         self.facts: dict[str, Any] = {}
-        self.nulls: dict[tuple[MetricPlan, str, str], Any] = {}
-        self._ids = order_hash(inputs.ids)
-        self._groups = None if inputs.groups is None else order_hash(tuple(map(str, inputs.groups)))
+        self.nulls: dict[tuple[MetricPlan, str, str], Any] | None = {} if nulls else None
+        self.ids_hash = order_hash(inputs.ids)
+        labels = inputs.groups
+        self.groups_hash = None if labels is None else order_hash(tuple(map(str, labels)))
         self._rows: dict[tuple[str, str], ModelRows] = {}
 
     @property
     def n(self) -> int:
         """Number of structures."""
         return len(self.inputs.ids)
+
+    def pairs(self, *, symmetric: bool) -> list[Pair]:
+        """Pairs of usable models that are scored, models with themselves included."""
+        return pairs(self.names, symmetric=symmetric)
 
     def label(self, words: str) -> str | None:
         """Label of a progress line, or None if none is wanted."""
@@ -120,13 +135,13 @@ class State:
     def rows_key(self, model: ModelInput, normalize: str) -> str:
         """Content address of a model's normalized rows."""
         return content_key(
-            values=model.digest, ids=self._ids, jax=jax.__version__, normalize=normalize
+            values=model.digest, ids=self.ids_hash, jax=jax.__version__, normalize=normalize
         )
 
     def graph_key(self, model: ModelInput, settings: GraphSettings) -> str:
         """Content address of a model's graph under given settings; k is not part of it."""
         rows = self.rows_key(model, settings.normalize)
-        return content_key(rows=rows, similarity=settings.similarity, groups=self._groups)
+        return content_key(rows=rows, similarity=settings.similarity, groups=self.groups_hash)
 
     def build_graphs(self, settings: GraphSettings, k: int) -> None:
         """Sees to it that the store has a graph of every model: searches those that it lacks."""
@@ -207,6 +222,11 @@ class State:
         with traces.stage(stage):
             yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def is_tied(state: State, name: str, settings: GraphSettings) -> bool:
+    """Whether which neighbors count is decided by row number in too many rows of this model."""
+    return state.model_diagnostics[name][settings.label]["tie_fraction"] > MANY_TIES
 
 
 def pairs(names: Sequence[str], *, symmetric: bool) -> list[Pair]:

@@ -3,6 +3,8 @@
     jaxalign align --embeddings=FOLDER --workdir=W
     jaxalign align --embeddings=a.npy,b.npy,c.npz --metrics=mutual_knn,cknna --k=10,25 --workdir=W
     jaxalign align --embeddings=FOLDER --metrics=all --memory_budget=8GiB --workdir=W
+    jaxalign align --embeddings=FOLDER --permutations=999 --permute_within=labels.csv --workdir=W
+    jaxalign align --embeddings=FOLDER --confidence=0.95 --score_curves --workdir=W
     jaxalign report --workdir=W
 
 Labels are the file names. Rows are matched by sample ids: an `ids` array in .npz, or one id a line
@@ -20,10 +22,11 @@ from collections.abc import Sequence
 from absl import flags
 
 from jaxalign import api
-from jaxalign.alignment.align import DEFAULT_BUDGET
+from jaxalign.alignment.start import DEFAULT_BUDGET
 from jaxalign.embeddings.formats import read_embedding_collection
 from jaxalign.embeddings.preprocess import NORMALIZATIONS
 from jaxalign.launch import distributed, folders, runtime, workflow
+from jaxalign.launch.labels import read_labels
 from jaxalign.launch.process import run_verb
 from jaxalign.metrics import registry as metrics
 from jaxalign.pairwise.search_arguments import SIMILARITIES
@@ -45,7 +48,25 @@ _NORMALIZE = flags.DEFINE_string(
 _SIMILARITY = flags.DEFINE_string(
     "similarity", None, f"Order of neighbors: {', '.join(SIMILARITIES)}; default: cosine."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random subsets that some metrics draw.")
+_GROUPS = flags.DEFINE_string(
+    "groups", None, "File id,label: structures of one group are never neighbors."
+)
+_PERMUTATIONS = flags.DEFINE_integer(
+    "permutations", 0, "Most sampled permutations a score; 0: closed-form nulls alone."
+)
+_WITHIN = flags.DEFINE_string(
+    "permute_within", None, "File id,label: only structures of one label change places."
+)
+_ENCODERS = flags.DEFINE_string(
+    "encoders", None, "File model,encoder, where models are layers: encoders by their best layers."
+)
+_CONFIDENCE = flags.DEFINE_float(
+    "confidence", None, "Intervals that cover as often, e.g. 0.95: 40 runs over half of the rows."
+)
+_CURVES = flags.DEFINE_bool(
+    "score_curves", False, "Scores against the number of structures: W/score_curves and report."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of random subsets and of permutations.")
 _BUDGET = flags.DEFINE_string(
     "memory_budget", DEFAULT_BUDGET, "What a sweep may hold in memory, e.g. 500MB or 8GiB."
 )
@@ -67,22 +88,33 @@ def main(words: Sequence[str]) -> None:
     folders.require_same_files(_EMBEDDINGS.value)
     with runtime.session():
         collection = read_embedding_collection(_EMBEDDINGS.value, in_memory=False)
+        settings = {
+            "metrics": tuple(metrics.METRICS if _METRICS.value == ["all"] else _METRICS.value),
+            "k": _neighbors(_K.value),
+            "normalize": _NORMALIZE.value,
+            "similarity": _SIMILARITY.value,
+            "groups": read_labels(_GROUPS.value, flag="groups"),
+            "seed": _SEED.value,
+            "mesh": distributed.chosen_mesh(),
+            "memory_budget": _BUDGET.value,
+            "on_nonfinite": _NONFINITE.value,
+            "tile_size": _TILE.value,
+            "workdir": workdir,
+            "progress": _PROGRESS.value and is_primary_process(),
+        }
         alignment = api.align(
             collection,
-            metrics=tuple(metrics.METRICS) if _METRICS.value == ["all"] else tuple(_METRICS.value),
-            k=_neighbors(_K.value),
-            normalize=_NORMALIZE.value,
-            similarity=_SIMILARITY.value,
-            seed=_SEED.value,
-            mesh=distributed.chosen_mesh(),
-            memory_budget=_BUDGET.value,
-            on_nonfinite=_NONFINITE.value,
-            tile_size=_TILE.value,
-            workdir=workdir,
-            progress=_PROGRESS.value and is_primary_process(),
+            **settings,
+            permutations=_PERMUTATIONS.value,
+            permute_within=read_labels(_WITHIN.value, flag="permute_within"),
+            encoders=read_labels(_ENCODERS.value, flag="encoders"),
+            confidence=_CONFIDENCE.value,
         )
+        curves = api.score_curves(collection, **settings) if _CURVES.value else None
     alignment = alignment.with_facts(
-        command=workflow.command_line(), unseen_inputs=workflow.unseen_inputs(collection)
+        command=workflow.command_line(),
+        unseen_inputs=workflow.unseen_inputs(collection),
+        score_curves=curves and curves.summary(),
     )
     folder = alignment.save(workdir)
     if not is_primary_process():

@@ -15,7 +15,7 @@ from jaxalign.types import JaxalignError
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, print the full traceback too.")
 # Errors whose message is meant for the user; anything else is a fault of the program and keeps its
 # traceback.
-_SPOKEN = (JaxalignError, ValueError, OSError, NotImplementedError)
+_SPOKEN = (JaxalignError, ValueError, OSError)
 
 
 def run_verb(

@@ -17,7 +17,7 @@ from ml_collections import config_flags
 from jaxalign import api
 from jaxalign.alignment.plan import plan_metrics
 from jaxalign.analysis.rotation_table import check_count, rotation_table
-from jaxalign.launch import distributed, folders, reading, runtime, workflow
+from jaxalign.launch import distributed, explaining, folders, reading, runtime, workflow
 from jaxalign.launch.energy_table import write_energies
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.multihost import is_primary_process
@@ -52,6 +52,9 @@ def main(words: Sequence[str]) -> None:
     }
     plan_metrics(**settings, n=len(structures))
     turned = check_count(config.get("rotation_test") or 0)
+    wanted = explaining.check_settings(config.get("explain"))
+    by = config.get("permute_within")
+    within = api.strata(structures, by).by_id() if by else None
     progress = _PROGRESS.value and is_primary_process()
     models = workflow.model_ids(config.models)
     with runtime.session():
@@ -84,6 +87,36 @@ def main(words: Sequence[str]) -> None:
             memory_budget=config.get("memory_budget"),
             workdir=workdir,
             progress=progress,
+            permutations=config.get("permutations") or 0,
+            permute_within=within,
+            confidence=config.get("confidence"),
+        )
+        curves = None
+        if config.get("score_curves"):
+            curves = api.score_curves(
+                embedded.embeddings,
+                **settings,
+                groups=reading.groups(structures),
+                seed=config.dataset.seed,
+                mesh=distributed.chosen_mesh(),
+                tile_size=config.tile_size,
+                memory_budget=config.get("memory_budget"),
+                workdir=workdir,
+                progress=progress,
+            )
+        explanations = explaining.explanations_of(
+            embedded.embeddings,
+            alignment,
+            structures,
+            wanted,
+            **{name: value for name, value in settings.items() if name != "metrics"},
+            groups=reading.groups(structures),
+            seed=config.dataset.seed,
+            mesh=distributed.chosen_mesh(),
+            tile_size=config.tile_size,
+            memory_budget=config.get("memory_budget"),
+            workdir=workdir,
+            progress=progress,
         )
         drifts = rotation_table(
             list(embedded.embeddings),
@@ -97,7 +130,9 @@ def main(words: Sequence[str]) -> None:
     alignment = alignment.with_facts(
         dataset={"name": structures.name, "content_hash": structures.content_hash},
         title=config.title,
+        explanations=explanations,
         rotations=[drift.to_json() for drift in drifts],
+        score_curves=curves and curves.summary(),
         command=workflow.command_line(),
         skipped=embedded.skipped,
         unseen_inputs=embedded.unseen,

@@ -173,12 +173,17 @@ def command_line() -> str:
 
 def describe_work(work: Mapping[str, int], rows: int | None = None) -> str:
     """One sentence: what was computed and what an earlier run had left finished."""
-    computed = (rows or 0) + work["graphs_computed"] + work["pairs_computed"]
+    nulls = work["null_scores_computed"]
+    computed = (rows or 0) + work["graphs_computed"] + work["pairs_computed"] + nulls
     reused = f"{work['graphs_reused']} neighbor graphs and {work['pairs_reused']} pair terms"
+    if known := work["null_scores_reused"]:
+        reused += f" and {known:,} null scores"
     if computed == 0:
         rest = "all embeddings, " if rows is not None else ""
         return f"nothing was computed again: {rest}{reused} were reused"
     made = f"{work['graphs_computed']} neighbor graphs, {work['pairs_computed']} pair terms"
     if rows is not None:
         made = f"{rows:,} embedding rows, {made}"
+    if nulls:
+        made += f", {nulls:,} null scores"
     return f"computed {made}; reused {reused}"

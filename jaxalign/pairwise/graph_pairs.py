@@ -95,8 +95,8 @@ def _without_scores(graph: GraphStatistics) -> GraphStatistics:
 
 def _placed(stacked: GraphStatistics, model: int, device: jax.Device) -> GraphStatistics:
     with jax.enable_x64(True):
-        parts = (part[model] for part in _without_scores(stacked))
-        return GraphStatistics(*(jax.device_put(part, device) for part in parts))
+        parts = tuple(part[model] for part in _without_scores(stacked))
+        return GraphStatistics(*jax.device_put(parts, device))
 
 
 def _side_by_side(graphs: Sequence[GraphStatistics], mesh: Mesh) -> GraphStatistics:

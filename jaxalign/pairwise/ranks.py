@@ -137,16 +137,47 @@ def rank_rows(
     Raises:
       ValueError: see `rank_sums`.
     """
+    settings = {"tile_size": tile_size, "memory_budget": memory_budget, "progress": progress}
+    return neighbor_ranks(neighbors, model, **settings, mesh=mesh, gather=gather).sum(axis=1)
+
+
+def neighbor_ranks(
+    neighbors: NeighborLists,
+    model: ModelRows,
+    *,
+    tile_size: int | None = None,
+    memory_budget: int | None = None,
+    progress: str | None = None,
+    mesh: Mesh | None = None,
+    gather: bool | None = None,
+) -> Float64[np.ndarray, "n k"]:
+    """rank_b(i, neighbors[i, p]) of every structure i and position p, for one directed pair.
+
+    Args:
+      neighbors: neighbor ids of the first model.
+      model: rows of the second.
+      tile_size: see `rank_sums`.
+      memory_budget: see `rank_sums`.
+      progress: see `rank_sums`.
+      mesh: see `rank_sums`.
+      gather: see `rank_sums`.
+
+    Returns:
+      Integers held exactly, of all rows on every process.
+
+    Raises:
+      ValueError: see `rank_sums`.
+    """
     _check([model], [neighbors])
     mesh = choose_mesh(mesh, model.n)
     first, last = row_shards(model.n, mesh).of_process(mesh)
-    sums = np.empty(last - first)
+    found = np.empty((last - first, neighbors.shape[1]))
     with Progress(progress or "", total=last - first, enabled=progress is not None) as shown:
         for start, ranks in _ranks(model, [neighbors], mesh, gather, tile_size, memory_budget):
             place = start - first
-            sums[place : place + ranks.shape[1]] = ranks[0].sum(axis=1, dtype=np.int64)
+            found[place : place + ranks.shape[1]] = ranks[0]
             shown.advance(ranks.shape[1])
-    return gather_rows(sums)
+    return gather_rows(found)
 
 
 def _check(models, neighbors) -> None:

@@ -1,4 +1,4 @@
-"""Small log–log plots side by side, with one legend and one note: the figures of measurements."""
+"""Small plots side by side, with one legend and one note: the figures of measurements."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jaxalign.report import canvas
+from jaxalign.report.labels import MINUS
 
 _PAD, _WIDTH, _HEIGHT, _COLUMNS = 0.18, 3.3, 2.3, 2
 _LEFT, _BELOW, _ABOVE = 0.78, 0.55, 0.32  # room of a panel's labels, inches
@@ -24,9 +25,10 @@ class Line:
     Attributes:
       label: for the legend; bounds are explained by titles and the note.
       x: positive values.
-      y: positive values.
+      y: values; positive on a logarithmic axis.
       color: of the curve; "" for ink.
       mark: matplotlib marker.
+      errors: half lengths of the error bars; empty for none.
     """
 
     label: str
@@ -34,16 +36,18 @@ class Line:
     y: tuple[float, ...]
     color: str = ""
     mark: str = ""
+    errors: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One plot: title, axes with their units, curves."""
+    """One plot: title, axes with their units, curves; x is logarithmic, and y unless `linear`."""
 
     title: str
     x: str
     y: str
     lines: tuple[Line, ...]
+    linear: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
@@ -93,16 +97,24 @@ def short_number(value: float) -> str:
 def _draw(axes: Axes, panel: Panel, *, gid: str) -> None:
     axes.set_gid(gid)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    axes.set_yscale("linear" if panel.linear else "log")
     for line in panel.lines:
         bound = {"linestyle": ":" if line.color else "--", "linewidth": 1.0, "zorder": 1}
         curve = {"marker": line.mark, "markersize": 4.5, "linewidth": 1.3, "alpha": 0.9}
         axes.plot(line.x, line.y, color=line.color or _SOFT, **(curve if line.mark else bound))
+        if line.errors:
+            bars = {"fmt": "none", "ecolor": line.color or _SOFT, "elinewidth": 1.0, "capsize": 2}
+            axes.errorbar(line.x, line.y, yerr=line.errors, **bars)
     places = sorted({x for line in panel.lines for x in line.x})
     axes.xaxis.set_major_locator(FixedLocator(_apart(places)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    _vertical(axes, [y for line in panel.lines for y in line.y])
+    if panel.linear:
+        axes.margins(y=0.08)
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.3g}".replace("-", MINUS)))
+    else:
+        _vertical(axes, [y for line in panel.lines for y in line.y])
     axes.set_title(panel.title, fontsize=9.0, loc="left", color=_INK)
     axes.set_xlabel(panel.x, fontsize=_SIZE, color=_INK)
     axes.set_ylabel(panel.y, fontsize=_SIZE, color=_INK)

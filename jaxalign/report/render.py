@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from jaxalign.analysis.rotation import RotationDrift
 from jaxalign.report import canvas, labels, summary, tables
+from jaxalign.report.best_layers import best_layers_table
 from jaxalign.report.estimates import (
     EstimateView,
     draw_estimates,
@@ -20,6 +21,7 @@ from jaxalign.report.estimates import (
     estimates_table,
     of_single_models,
 )
+from jaxalign.report.explanations import condition_notes, explanations_table, what_remains
 from jaxalign.report.heatmap import clustering, draw_heatmap
 from jaxalign.report.relations import RELATIONS, Spread, spread
 from jaxalign.report.rotation import (
@@ -29,9 +31,22 @@ from jaxalign.report.rotation import (
     read_drifts,
     rotation_table,
 )
+from jaxalign.report.sample_size import (
+    dependences,
+    draw_curves,
+    limit_table,
+    order_table,
+    read_curves,
+)
 from jaxalign.report.source import FIGURES, AlignmentLike, MetricView, view
 from jaxalign.report.strips import draw_strips
 
+_SIZE_WORDS = (
+    "Scores of the best, the median and the worst pair of each metric against the number of "
+    "structures.",
+    "Subsets of one size are disjoint; the best, median and worst pair are those of all "
+    "structures.",
+)
 _PIXELS = 115  # CSS pixels an inch: a figure of a dozen models fills the column
 
 
@@ -83,6 +98,9 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
         drifts = read_drifts(alignment.diagnostics, ids)
         if any(map(is_drawn, drifts)):
             pictures["rotations"] = _rotations(drifts, files)
+        curves = read_curves(alignment.diagnostics)
+        if curves and (figure := draw_curves(curves)):
+            pictures["sizes"] = _keep(figure, "sizes", files, *_SIZE_WORDS)
     title = title or alignment.diagnostics.get("title")
     content = _content(alignment, views, ids=ids, n=n, title=title)
     content["estimates"] = estimates_table(estimates, ids) if estimates else None
@@ -90,6 +108,14 @@ def render(alignment: AlignmentLike, *, title: str | None = None) -> dict[str, b
     content["rotations"] = rotation_table(drifts) if drifts else None
     content["rotation_tolerance"] = f"{drifts[0].tolerance:g}" if drifts else ""
     content["findings"] += failures(drifts) if views else []
+    content["sizes"] = [order_table(curves), limit_table(curves)] if curves else []
+    content["size_notes"] = curves["notes"] if curves else []
+    content["findings"] += dependences(curves) if curves and views else []
+    explained = alignment.diagnostics.get("explanations") or {"encoders": ()}
+    shown = explained["encoders"]
+    content["explanations"] = explanations_table(explained, ids) if shown else None
+    content["conditions"] = condition_notes(explained) if shown else []
+    content["findings"] += what_remains(explained) if shown and views else []
     page = _template().render(pictures=pictures, **content)
     files["index.html"] = page.encode()
     return files
@@ -192,6 +218,8 @@ def _content(
         "views": views,
         "groups": tables.groups_table(views),
         "significance": tables.significance_table(views),
+        "exchanged": (alignment.diagnostics.get("sampled_nulls") or {}).get("exchanged"),
+        "best_layers": _best_layers(alignment),
         "models": tables.models_table(alignment.cards, ids),
         "diagnostics": tables.diagnostics_table(alignment.diagnostics, ids),
         "pairs": pairs,
@@ -201,6 +229,11 @@ def _content(
         "losses": summary.losses(alignment, views),
         "version": (alignment.diagnostics.get("versions") or {}).get("jaxalign", ""),
     }
+
+
+def _best_layers(alignment: AlignmentLike) -> tables.Table | None:
+    found = getattr(alignment, "best_layers", None)
+    return None if found is None or found.empty else best_layers_table(found)
 
 
 @functools.cache

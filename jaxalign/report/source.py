@@ -68,6 +68,7 @@ class MetricView:
       z: `[m, m]` standard deviations from the null towards more alike; NaN likewise.
       chance: expected scores under the null of every tested pair.
       null_kind: how the null was found; "" where there is none.
+      half: `[m, m]` half the width of the confidence intervals; NaN where there is none.
     """
 
     metric: str
@@ -88,6 +89,7 @@ class MetricView:
     z: Float[np.ndarray, "m m"]
     chance: Float[np.ndarray, " tested"]
     null_kind: str
+    half: Float[np.ndarray, "m m"]
 
     @property
     def slug(self) -> str:
@@ -110,6 +112,13 @@ class MetricView:
         """Summary of every group of pairs that occurs, in the order of `RELATIONS`."""
         groups = {name: [p.value for p in self.pairs if p.relation == name] for name in RELATIONS}
         return {name: spread(np.array(group)) for name, group in groups.items() if group}
+
+    @functools.cached_property
+    def tested(self) -> tuple[Float[np.ndarray, " tests"], Float[np.ndarray, " tests"]]:
+        """Q and z of all tested scores, a symmetric one once."""
+        known = ~np.isnan(self.q)
+        known = np.triu(known) if self.symmetric else known
+        return self.q[known], self.z[known]
 
     @property
     def floor(self) -> float | None:
@@ -149,34 +158,48 @@ def view(alignment: AlignmentLike, metric: str) -> MetricView:
         ids=ids,
         cards=tuple(alignment.cards.get(name) or blank_card(name) for name in ids),
         values=values,
-        **_significance(alignment, metric, ids=ids, k=k),
+        **_significance(alignment, metric, ids=ids, k=k, symmetric=facts.get("symmetric", True)),
     )
 
 
 def _significance(
-    alignment: AlignmentLike, metric: str, *, ids: tuple[str, ...], k: int | None
+    alignment: AlignmentLike, metric: str, *, ids: tuple[str, ...], k: int | None, symmetric: bool
 ) -> dict[str, Any]:
     """The fields of `MetricView` about nulls, from the table."""
     rows = alignment.table[alignment.table["metric"] == metric]
     if k is not None and "k" in rows:
         rows = rows[rows["k"] == k]
-    found = {name: np.full((len(ids), len(ids)), np.nan) for name in ("q", "z")}
     if not set(_TESTED) <= set(rows.columns):
-        return found | {"chance": np.empty(0), "null_kind": ""}
+        nothing = np.full((len(ids), len(ids)), np.nan)
+        fields = dict.fromkeys(("q", "z", "half"), nothing)
+        return fields | {"chance": np.empty(0), "null_kind": ""}
+    rows = rows.assign(half=(rows["ci_high"] - rows["ci_low"]) / 2)
+    found = {name: _as_matrix(rows, name, ids, symmetric) for name in ("q", "z", "half")}
     rows = rows[rows["z"].notna()]
-    place = {name: i for i, name in enumerate(ids)}
-    a, b = (rows[side].map(place).to_numpy(int) for side in ("model_a", "model_b"))
-    for name, matrix in found.items():
-        if alignment.metadata(metric).get("symmetric", True):
-            matrix[b, a] = rows[name]
-        matrix[a, b] = rows[name]
-    kinds = ", ".join(dict.fromkeys(rows["null"]))
+    # "57 permutations" and "999 permutations" are one kind: sampling stops when it is decided.
+    kinds = ", ".join(dict.fromkeys(rows["null"].str.replace(_COUNT, "sampled ", regex=True)))
     return found | {"chance": rows["null_mean"].to_numpy(float), "null_kind": kinds}
+
+
+def _as_matrix(
+    rows: pd.DataFrame, name: str, ids: tuple[str, ...], symmetric: bool
+) -> Float[np.ndarray, "m m"]:
+    """One column of the table, rows read towards columns; NaN where there is no row."""
+    place = {model: i for i, model in enumerate(ids)}
+    a, b = (rows[side].map(place).to_numpy(int) for side in ("model_a", "model_b"))
+    matrix = np.full((len(ids), len(ids)), np.nan)
+    if symmetric:
+        matrix[b, a] = rows[name]
+    matrix[a, b] = rows[name]
+    return matrix
 
 
 def blank_card(model_id: str) -> ModelCard:
     """Card of a model of which nothing is stated, e.g. a plain array."""
     return ModelCard(id=model_id, name=model_id, family="", modality="", pretrained=True)
+
+
+_COUNT = r"^\d+ (?=permutations)"
 
 
 def _axis(metric: str, title: str, k: int | None) -> str:

@@ -30,6 +30,8 @@ _UNLISTED = (
         "title",
         "estimates",
         "rotations",
+        "explanations",
+        "score_curves",
     ),
 )
 _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "seconds", "seed")
@@ -158,8 +160,7 @@ def _chance(view: MetricView, n: int) -> str:
 
 
 def _discoveries(view: MetricView) -> list[str]:
-    half = np.ones_like(view.q, bool) if not view.symmetric else np.triu(np.ones_like(view.q, bool))
-    q = view.q[half & ~np.isnan(view.q)]
+    q, _ = view.tested
     if not len(q):
         return []
     found = int((q <= tables.DISCOVERY).sum())

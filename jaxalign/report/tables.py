@@ -119,7 +119,7 @@ def diagnostics_table(diagnostics: Mapping[str, Any], ids: Sequence[str]) -> Tab
 def pairs_table(views: Sequence[MetricView]) -> tuple[Table, int]:
     """All pairs of models, one row a pair and one column a metric (two if it is directed).
 
-    Scores that do not stand out from chance are marked "ns".
+    Scores that do not stand out from chance are marked "ns"; confidence intervals follow as ±.
 
     Args:
       views: all metrics, over the same models.
@@ -133,19 +133,22 @@ def pairs_table(views: Sequence[MetricView]) -> tuple[Table, int]:
         for arrow in ("",) if view.symmetric else (" a → b", " b → a"):
             columns.append(view.title + arrow)
             back = arrow == " b → a"
-            readers.append(tuple(part.T if back else part for part in (view.values, view.q)))
+            parts = (view.values, view.q, view.half)
+            readers.append(tuple(part.T if back else part for part in parts))
     pairs = [(a, b) for a in range(len(ids)) for b in range(a + 1, len(ids))]
     rows = []
     for a, b in pairs[:MAX_PAIRS]:
         facts = (text(ids[a]), text(ids[b]), text(RELATIONS[relation(cards[a], cards[b])]))
-        rows.append(facts + tuple(_score(values[a, b], q[a, b]) for values, q in readers))
+        rows.append(facts + tuple(_score(*(part[a, b] for part in parts)) for parts in readers))
     table = Table("pairs", "Scores of all pairs", tuple(columns), tuple(rows))
     return table, max(0, len(pairs) - MAX_PAIRS)
 
 
-def _score(value: float, q: float) -> Cell:
-    mark = " ns" if q > DISCOVERY else ""
-    return number(float(value), labels.fixed(float(value), 4) + mark)
+def _score(value: float, q: float, half: float) -> Cell:
+    shown = labels.fixed(float(value), 4)
+    if math.isfinite(half):
+        shown += f" ± {labels.fixed(float(half), 4)}"
+    return number(float(value), shown + (" ns" if q > DISCOVERY else ""))
 
 
 def significance_table(views: Sequence[MetricView]) -> Table:
@@ -154,8 +157,7 @@ def significance_table(views: Sequence[MetricView]) -> Table:
     for view in views:
         if not view.null_kind:
             continue
-        half = np.triu(np.ones_like(view.q, bool)) if view.symmetric else np.ones_like(view.q, bool)
-        q, z = view.q[half & ~np.isnan(view.q)], view.z[half & ~np.isnan(view.q)]
+        q, z = view.tested
         low, high = (labels.score(float(edge(view.chance))) for edge in (np.min, np.max))
         rows.append(
             (

@@ -6,17 +6,12 @@ import math
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import chdtrc, chdtri, ndtr, ndtri
+from scipy.special import chdtrc, chdtri
 
 ALPHA = 0.05
 """Level of the threshold τ below which a score counts as no alignment."""
 
 _ROOT2 = math.sqrt(2.0)
-
-
-def normal_tail(z: float) -> float:
-    """P(Z ≥ z) of a standard normal variable: for sums over many edges of a neighbor graph."""
-    return float(ndtr(-z))
 
 
 def quadratic_tail(z: float) -> float:
@@ -28,11 +23,6 @@ def quadratic_tail(z: float) -> float:
     this is P(χ²₁ ≥ n·score + 1).
     """
     return float(chdtrc(1, max(1 + _ROOT2 * z, 0.0)))
-
-
-def normal_threshold(alpha: float = ALPHA) -> float:
-    """Z that a normal variable exceeds with probability α."""
-    return float(-ndtri(alpha))
 
 
 def quadratic_threshold(alpha: float = ALPHA) -> float:

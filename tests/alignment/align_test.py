@@ -290,14 +290,8 @@ def test_bad_arrays_are_named(rng, change, message):
         align({"a": models(rng)["a"]})
 
 
-@pytest.mark.parametrize("option", [{"permutations": 100}, {"confidence": 0.95}])
-def test_options_of_later_versions_are_refused_not_ignored(rng, option):
-    with pytest.raises(NotImplementedError, match="not available in this version"):
-        align(models(rng), **option)
-
-
 def test_read_only_workdir_is_refused_before_any_work(rng, tmp_path, monkeypatch):
-    from jaxalign.alignment import align as module
+    from jaxalign.alignment import start as module
     from jaxalign.archives.atomic import StorageError
 
     blocked = tmp_path / "file"

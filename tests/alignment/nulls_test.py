@@ -47,6 +47,7 @@ def test_nulls_are_those_of_permuted_rows(rng, copies, low, high):
         assert low < z.std() < high, metric
 
 
+@pytest.mark.slow
 def test_independent_gaussians_are_calibrated_to_zero(rng):
     """At n = 64, d = 128 the biased scores are near 1: .89 for the squared V-statistic."""
     count = 24

@@ -83,6 +83,7 @@ WORK = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_and_agree(tmp_path, rng, monkeypatch):
     seed = int(rng.integers(2**31))
     both = run_cluster(WORK, args=[tmp_path, seed])

@@ -129,6 +129,7 @@ def test_bad_arrays_give_one_error(arrays, tmp_path):
     assert "two.npy" in jaxalign(*words, code=1).stderr
 
 
+@pytest.mark.slow
 def test_bad_structures_are_errors_or_listed(tmp_path):
     file = tmp_path / "molecules.smi"
     file.write_text("CCO ethanol\nC1CC broken\nc1ccccc1 benzene\n")
@@ -150,6 +151,7 @@ def test_unknown_model_fails_before_anything_runs(tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_empty_cache_without_network_names_the_remedy(tmp_path):
     offline = {
         "JAXALIGN_CACHE": str(tmp_path / "cache"),
@@ -177,6 +179,7 @@ def test_every_verb_explains_itself(verb):
     assert "Flags:" in jaxalign(verb, "--help").stdout
 
 
+@pytest.mark.slow
 def test_models_are_listed_as_json():
     import json
 

@@ -30,6 +30,7 @@ def test_facts_are_the_flags_that_decide_results(parsed):
     assert not {"--config", "--workdir", "--process_id", "--profile"} & set(facts)
 
 
+@pytest.mark.slow
 def test_a_place_that_is_half_known_is_refused(tmp_path):
     words = ["align", f"--embeddings={tmp_path}", f"--workdir={tmp_path}", "--num_processes=2"]
     done = subprocess.run(

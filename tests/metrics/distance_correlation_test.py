@@ -93,6 +93,7 @@ def test_the_root_of_a_negative_value_is_nan_with_a_reason():
     assert score.diagnostics["squared"] is False
 
 
+@pytest.mark.slow
 def test_chi_square_p_values(rng):
     x = rng.normal(size=(N, 6))
     y = x + 0.1 * rng.normal(size=(N, 6))

@@ -86,6 +86,7 @@ def test_duplicates_zeros_constants_and_anisotropy_lose_no_pair(rng):
         assert metric.low - 1e-9 <= value <= metric.high + 1e-9, (name, a, b, value)
 
 
+@pytest.mark.slow
 def test_four_structures(rng):
     models = {name: rng.normal(size=(4, 3)).astype(np.float32) for name in "xy"}
     ks = {name: 2 for name, m in METRICS.items() if m.default_k}

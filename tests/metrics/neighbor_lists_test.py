@@ -74,6 +74,7 @@ def test_all_others_as_neighbors(rng, function):
 
 
 @every_metric
+@pytest.mark.slow
 def test_long_lists_take_the_table(rng, function):
     metric, reference = METRICS[function]
     a, b = (random_lists(rng, 90, 60) for _ in "ab")

@@ -22,6 +22,7 @@ def align(folder, *flags):
     return ["align", f"--embeddings={folder}", f"--workdir={folder.parent / 'w'}", *flags]
 
 
+@pytest.mark.slow
 def test_nobody_answers_at_the_address_or_the_id_is_impossible(folders):
     port = free_port()
 
@@ -41,6 +42,7 @@ def test_nobody_answers_at_the_address_or_the_id_is_impossible(folders):
     assert "Traceback" not in wrong.stderr + alone.stderr
 
 
+@pytest.mark.slow
 def test_a_coordinator_that_others_do_not_join_ends(folders):
     with Cluster(align(folders / "one"), starting=2, start=[0]) as cluster:
         result = cluster.finish(timeout=30 + LATE)[0]
@@ -74,6 +76,7 @@ def test_processes_that_see_other_data_stop(folders):
     assert not list((folders / "w").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_an_error_of_one_process_ends_all(folders):
     (folders / "two" / "b.npy").write_bytes(b"no array")
     names = "two", "one"

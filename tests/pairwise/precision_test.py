@@ -64,6 +64,7 @@ def coarse(monkeypatch):
         program.cache_clear()
 
 
+@pytest.mark.slow
 def test_neighbors_are_those_of_the_host(rng, coarse, monkeypatch):
     data = hostile(rng)
     for similarity in ("inner", "euclidean"):

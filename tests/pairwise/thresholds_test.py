@@ -55,6 +55,7 @@ def test_scores_equal_those_of_neighbor_graphs(data, pair):
     assert ab / np.sqrt(aa * bb) == pytest.approx(float(cknna(x, y, k=K)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_terms_do_not_depend_on_tiles_or_memory(data):
     models = [model_rows(data[name], "l2") for name in ("anisotropic", "duplicates", "constant")]
     found = threshold_terms(models, k=K, tile_size=TILE)

@@ -87,6 +87,7 @@ print(json.dumps([[part.tolist() for part in found[n][0]] for n in range(2)]))
 
 
 @pytest.mark.parametrize("layout", ["across", pytest.param("inside", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_columns_across_or_inside_processes_give_the_graphs_of_one(rng, layout):
     seed = int(rng.integers(2**31))
     models = anisotropic_models(np.random.default_rng(seed))[:2]

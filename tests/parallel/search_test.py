@@ -203,6 +203,7 @@ print(json.dumps([host, ring, rechecked, len(reader.seen)]))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one_and_read_their_own_rows(rng, tmp_path, monkeypatch):
     import json
 

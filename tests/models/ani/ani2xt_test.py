@@ -47,6 +47,7 @@ def features(encoder, structures, layer="hidden_3"):
     return np.asarray(values)[np.asarray(mask)]
 
 
+@pytest.mark.slow
 def test_states_end_in_zeros_where_an_element_has_fewer_units(twin, structures):
     values = features(twin, structures)
     numbers = np.concatenate([s.atomic_numbers for s in structures])

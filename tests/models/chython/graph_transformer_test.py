@@ -129,6 +129,7 @@ def oracle(weights, smiles):
     return molecule, reaction
 
 
+@pytest.mark.slow
 def test_states_follow_the_definition(weights, params):
     states = states_of(params, collate(STRINGS))
     for row, smiles in enumerate(STRINGS):

@@ -159,6 +159,7 @@ def layers_of(encoder, structures):
     ]
 
 
+@pytest.mark.slow
 def test_layers_follow_the_definition(state, encoder, rng):
     structures = [chain(rng, residues) for residues in (20, 7, 3, 1)]
     for structure, found in zip(structures, layers_of(encoder, structures), strict=True):

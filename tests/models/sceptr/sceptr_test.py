@@ -101,7 +101,7 @@ def _layer(a, x):
     return norm(x + inner @ a["linear2.weight"].T + a["linear2.bias"], "norm2")
 
 
-# One variant of each shape and each encoding of positions; the others differ in their weights alone.
+# One variant of each shape and each encoding of positions; the others have other weights.
 QUICK = ("sceptr", "sceptr-tiny", "sceptr-large", "sceptr-left-aligned")
 
 
@@ -188,10 +188,7 @@ def _load(model_id):
 @pytest.mark.registry
 @pytest.mark.parametrize(
     "variant",
-    [
-        pytest.param(v, id=v.id, marks=[] if v.id in QUICK else [pytest.mark.slow])
-        for v in VARIANTS
-    ],
+    [pytest.param(v, id=v.id, marks=[] if v.id in QUICK else [pytest.mark.slow]) for v in VARIANTS],
 )
 def test_real_weights_give_the_golden_activations(variant):
     encoder, golden = _load(variant.id), np.load(GOLDEN)

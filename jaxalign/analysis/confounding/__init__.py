@@ -1,0 +1,1 @@
+"""Whether an alignment says more than composition, size and width do."""
