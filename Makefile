@@ -41,7 +41,7 @@ demo: $(VENV)/.installed-all
 	$(BIN)/jaxalign run --config=configs/molecules.py --workdir=$(DEMO)
 
 test: $(VENV)/.installed-all,test
-	$(BIN)/python -m pytest -n 2 --dist=loadfile -m 'not slow' --ignore=tests/parallel/tpu_compile_test.py
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m 'not slow' --ignore=tests/parallel/tpu_compile_test.py
 
 test-slow: $(VENV)/.installed-all,test
 	$(BIN)/python -m pytest -m slow --ignore=tests/parallel/tpu_compile_test.py

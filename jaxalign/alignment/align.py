@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,23 @@ import pandas as pd
 
 from jaxalign.alignment import engine
 from jaxalign.alignment.best_layers import best_layers, check_encoders
-from jaxalign.alignment.confidence import interval_columns, interval_settings, replicate_rows
+from jaxalign.alignment.confidence import (
+    IntervalSettings,
+    interval_columns,
+    interval_settings,
+    replicate_rows,
+)
 from jaxalign.alignment.engine import PairScore
+from jaxalign.alignment.facts import diagnostics, versions
+from jaxalign.alignment.inputs import Inputs
 from jaxalign.alignment.null_choice import Nulls, choose_nulls, plan_sampling
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.results import COLUMNS, Alignment
+from jaxalign.alignment.sampled_nulls import Sampling
 from jaxalign.alignment.significance_columns import significance_columns
 from jaxalign.alignment.start import DEFAULT_METRICS, start_run
 from jaxalign.alignment.state import State
 from jaxalign.guard import require_sound_jax
-from jaxalign.parallel.mesh import describe_mesh
 from jaxalign.parallel.multihost import require_agreement
 from jaxalign.types import Labels
 
@@ -41,6 +46,7 @@ def align(
     permute_within: Labels | Mapping[str, Any] | None = None,
     encoders: Mapping[str, str] | None = None,
     confidence: float | int | None = None,
+    interval_method: str = "subsample",
     on_nonfinite: str = "error",
     seed: int = 0,
     mesh: Any = None,
@@ -80,6 +86,9 @@ def align(
         as many structures, e.g. 0.95; None for no intervals. They come from 20 random splits of the
         structures (with `groups`, of whole groups) into halves: 40 runs over half as many, for
         which k stays as it is. See `jaxalign.significance.intervals`.
+      interval_method: `"subsample"`, or `"jackknife"`: 20 runs without one block of structures (or
+        of whole groups) each; as many rows as k needs stay, but errors of neighbor scores come out
+        up to one half too large.
       on_nonfinite: `"error"` names the rows; `"drop"` drops them from all models; `"nan"` gives the
         model's scores as NaN with a reason and keeps the others.
       seed: of the random subsets that some metrics draw (bandwidth of RBF kernels, half split of
@@ -102,7 +111,9 @@ def align(
       StorageError: the workdir cannot be written (checked before any work).
     """
     require_sound_jax()
-    intervals = None if confidence is None else interval_settings(confidence)
+    intervals = None
+    if confidence is not None:
+        intervals = interval_settings(confidence, method=interval_method)
     _agree(
         models,
         metrics=metrics,
@@ -113,6 +124,7 @@ def align(
         permutations=permutations,
         encoders=encoders,
         confidence=confidence,
+        interval_method=interval_method,
     )
     state, plans = start_run(
         models,
@@ -131,56 +143,67 @@ def align(
         workdir=workdir,
         progress=progress,
     )
-    inputs = state.inputs
-    names = [model.name for model in inputs.models]
-    encoder_of = None if encoders is None else check_encoders(encoders, names)
-    sampling = plan_sampling(
-        len(inputs.ids),
-        permutations=permutations,
-        groups=inputs.groups,
-        within=inputs.strata,
-        encoders=encoder_of,
-    )
-    if intervals is not None:
-        replicate_rows(plans, intervals, n=state.n, seed=seed, groups=inputs.groups)
-    scores = engine.run(state, plans)
-    with state.timed("permutations"):
-        nulls = choose_nulls(state, scores, sampling)
-    layers = encoder_of and best_layers(scores, nulls.samples, encoder_of, state.n)
-    table = _table(scores, state, nulls)
-    if intervals is not None:
-        found = interval_columns(state, plans, scores, intervals)
-        table = table.assign(**pd.DataFrame(found.columns))
-        state.facts["intervals"] = found.facts
-    result = Alignment(
-        table=table,
-        cards={m.name: m.card for m in inputs.models},
-        diagnostics=_diagnostics(state, plans) | {"sampled_nulls": nulls.facts},
-        graphs=state.graphs,
-        rows={m.name: m.rows for m in inputs.models},
-        best_layers=layers,
-    )
+    sampling = _sampling(state.inputs, permutations, encoders)
+    if intervals is not None:  # what cannot be had is refused before any work
+        replicate_rows(plans, intervals, n=state.n, seed=seed, groups=state.inputs.groups)
+    result = _evaluate(state, plans, sampling, intervals)
     if workdir is not None:
         result.save(workdir)
     return result
 
 
+def _sampling(
+    inputs: Inputs, permutations: int, encoders: Mapping[str, str] | None
+) -> Sampling | None:
+    names = [model.name for model in inputs.models]
+    return plan_sampling(
+        len(inputs.ids),
+        permutations=permutations,
+        groups=inputs.groups,
+        within=inputs.strata,
+        encoders=None if encoders is None else check_encoders(encoders, names),
+    )
+
+
+def _evaluate(
+    state: State,
+    plans: Sequence[MetricPlan],
+    sampling: Sampling | None,
+    intervals: IntervalSettings | None,
+) -> Alignment:
+    """Scores, their nulls and intervals."""
+    scores = engine.run(state, plans)
+    with state.timed("permutations"):
+        nulls = choose_nulls(state, scores, sampling)
+    table, layers = _table(scores, state, nulls), None
+    if sampling is not None and sampling.encoders is not None:
+        layers = best_layers(scores, nulls.samples, sampling.encoders, state.n)
+    if intervals is not None:
+        found = interval_columns(state, plans, scores, intervals)
+        table = table.assign(**pd.DataFrame(found.columns))
+        state.facts["intervals"] = found.facts
+    models = state.inputs.models
+    return Alignment(
+        table=table,
+        cards={m.name: m.card for m in models},
+        diagnostics=diagnostics(state, plans) | {"sampled_nulls": nulls.facts},
+        graphs=state.graphs,
+        rows={m.name: m.rows for m in models},
+        best_layers=layers,
+    )
+
+
 def _agree(models: Mapping[Any, Any], **settings: Any) -> None:
     """All processes of a run must ask for the same, or they would wait for each other forever."""
     names = list(map(str, models)) if isinstance(models, Mapping) else type(models).__name__
-    facts = {"models": names, **settings, "versions": _versions()}
+    facts = {"models": names, **settings, "versions": versions()}
     require_agreement(**{name: json.dumps(v, default=str) for name, v in facts.items()})
-
-
-def _versions() -> dict[str, str]:
-    names = ("jaxalign", "jax", "jaxlib", "numpy")
-    return {name: version(name) for name in names} | {"python": platform.python_version()}
 
 
 def _table(scores: Sequence[PairScore], state: State, nulls: Nulls) -> pd.DataFrame:
     inputs = state.inputs
     dtypes = {m.name: str(m.rows.dtype) for m in inputs.models}
-    versions = " ".join(f"{name}={number}" for name, number in _versions().items())
+    numbers = " ".join(f"{name}={number}" for name, number in versions().items())
     significance = significance_columns(scores, nulls.of, state.n, nulls.scheme)
     rows = [
         {
@@ -196,7 +219,7 @@ def _table(scores: Sequence[PairScore], state: State, nulls: Nulls) -> pd.DataFr
             "dtype": "/".join(sorted({dtypes[s.a], dtypes[s.b]})),
             "precision": state.precision.get(s.plan, ""),
             "seed": state.seed,
-            "versions": versions,
+            "versions": numbers,
             "reason": s.reason,
             **columns,
         }
@@ -204,48 +227,3 @@ def _table(scores: Sequence[PairScore], state: State, nulls: Nulls) -> pd.DataFr
     ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     return table.astype({"ci_low": np.float64, "ci_high": np.float64, "k": "Int64"})
-
-
-def _diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
-    inputs = state.inputs
-    settings = {plan.graph for plan in plans} - {None}
-    return {
-        "n": state.n,
-        "ids": list(inputs.ids),
-        "matching": inputs.matching,
-        "dataset": inputs.dataset,
-        "metrics": _settings(plans, state),
-        "models": state.model_diagnostics,
-        "failed_models": {m.name: m.reason for m in inputs.models if m.reason},
-        "graph_keys": {
-            m.name: {s.label: state.graph_key(m, s) for s in settings} for m in inputs.models
-        },
-        "grouped": inputs.groups is not None,
-        "tile_size": state.tile_size,
-        "memory_budget": f"{state.memory_budget / 2**20:,.0f} MiB",
-        "precision": ", ".join(sorted(set(state.precision.values()))),
-        "seed": state.seed,
-        "work": vars(state.work),
-        "seconds": state.seconds,
-        "versions": _versions(),
-    } | (describe_mesh(state.grid) | state.facts)
-
-
-def _settings(plans: Sequence[MetricPlan], state: State) -> dict[str, dict[str, Any]]:
-    """Settings by metric id; `k` is a list where several were asked for."""
-    found: dict[str, dict[str, Any]] = {}
-    for plan in plans:
-        entry = found.setdefault(
-            plan.metric.id,
-            {
-                "k": plan.k,
-                "normalization": plan.normalize,
-                "similarity": plan.similarity,
-                "variant": plan.metric.variant,
-                "precision": state.precision.get(plan, ""),
-            },
-        )
-        if plan.k != entry["k"]:
-            earlier = entry["k"] if isinstance(entry["k"], list) else [entry["k"]]
-            entry["k"] = [*earlier, plan.k] if plan.k not in earlier else earlier
-    return found

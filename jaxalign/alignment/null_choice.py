@@ -105,8 +105,8 @@ def choose_nulls(state: State, scores: Sequence[PairScore], sampling: Sampling |
 
 
 def _assumption(words: str) -> str:
-    """What the null takes for exchangeable, as the end of a sentence."""
-    return f"structures{words} are taken as exchangeable"
+    """What the null takes for exchangeable, as a sentence."""
+    return f"Structures{words} are exchangeable."
 
 
 def _undecided(scores: Sequence[PairScore], closed: Mapping[Cell, Null], n: int) -> list[PairScore]:

@@ -63,6 +63,9 @@ _ENCODERS = flags.DEFINE_string(
 _CONFIDENCE = flags.DEFINE_float(
     "confidence", None, "Intervals that cover as often, e.g. 0.95: 40 runs over half of the rows."
 )
+_INTERVALS = flags.DEFINE_enum(
+    "interval_method", "subsample", ["subsample", "jackknife"], "How errors of scores are found."
+)
 _CURVES = flags.DEFINE_bool(
     "score_curves", False, "Scores against the number of structures: W/score_curves and report."
 )
@@ -109,6 +112,7 @@ def main(words: Sequence[str]) -> None:
             permute_within=read_labels(_WITHIN.value, flag="permute_within"),
             encoders=read_labels(_ENCODERS.value, flag="encoders"),
             confidence=_CONFIDENCE.value,
+            interval_method=_INTERVALS.value,
         )
         curves = api.score_curves(collection, **settings) if _CURVES.value else None
     alignment = alignment.with_facts(

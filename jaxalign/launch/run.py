@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> None:
     turned = check_count(config.get("rotation_test") or 0)
     wanted = explaining.check_settings(config.get("explain"))
     by = config.get("permute_within")
-    within = api.strata(structures, by).by_id() if by else None
+    strata = api.strata(structures, by) if by else None
     progress = _PROGRESS.value and is_primary_process()
     models = workflow.model_ids(config.models)
     with runtime.session():
@@ -88,7 +88,7 @@ def main(words: Sequence[str]) -> None:
             workdir=workdir,
             progress=progress,
             permutations=config.get("permutations") or 0,
-            permute_within=within,
+            permute_within=strata and strata.by_id(),
             confidence=config.get("confidence"),
         )
         curves = None
@@ -133,6 +133,7 @@ def main(words: Sequence[str]) -> None:
         explanations=explanations,
         rotations=[drift.to_json() for drift in drifts],
         score_curves=curves and curves.summary(),
+        exchangeable=strata and strata.assumption,
         command=workflow.command_line(),
         skipped=embedded.skipped,
         unseen_inputs=embedded.unseen,

@@ -218,7 +218,8 @@ def _content(
         "views": views,
         "groups": tables.groups_table(views),
         "significance": tables.significance_table(views),
-        "exchanged": (alignment.diagnostics.get("sampled_nulls") or {}).get("exchanged"),
+        "exchanged": alignment.diagnostics.get("exchangeable")
+        or (alignment.diagnostics.get("sampled_nulls") or {}).get("exchanged"),
         "best_layers": _best_layers(alignment),
         "models": tables.models_table(alignment.cards, ids),
         "diagnostics": tables.diagnostics_table(alignment.diagnostics, ids),

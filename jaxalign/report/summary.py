@@ -30,6 +30,7 @@ _UNLISTED = (
         "title",
         "estimates",
         "rotations",
+        "exchangeable",
         "explanations",
         "score_curves",
     ),

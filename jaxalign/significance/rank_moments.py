@@ -57,7 +57,10 @@ def _ranks(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m m"]:
     squares = np.square(centered).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * centered @ centered.T
     np.fill_diagonal(distances, -np.inf)
-    order = np.argsort(distances, axis=1, kind="stable")
+    order = np.argsort(distances, axis=1)  # three times as fast as a stable sort
+    ordered = np.take_along_axis(distances, order, axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        order = np.argsort(distances, axis=1, kind="stable")
     ranks = np.empty(distances.shape)
     np.put_along_axis(ranks, order, np.arange(len(rows), dtype=np.float64)[None, :], axis=1)
     return ranks

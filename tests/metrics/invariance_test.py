@@ -66,6 +66,7 @@ def seeds():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_what_is_not_claimed_is_broken(kind, seeds):
     for name, metric in METRICS.items():
         if kind in metric.invariances:

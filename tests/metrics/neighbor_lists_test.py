@@ -115,6 +115,7 @@ def test_identity(rng, function):
         if m.is_metric
     ],
 )
+@pytest.mark.slow
 def test_one_minus_score_obeys_the_triangle_inequality(rng, metric):
     for _ in range(20):
         base = random_lists(rng, 20, 5)
@@ -154,6 +155,7 @@ def test_jaccard_null_is_the_hypergeometric_mean(n, k):
 
 
 @every_metric
+@pytest.mark.slow
 def test_invariances_as_stated_and_no_others(rng, function):
     metric, _ = METRICS[function]
     x, _ = oracles.related_pair(rng, N, D, D, 0.5)

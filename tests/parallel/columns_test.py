@@ -51,6 +51,7 @@ def check(monkeypatch, rng, meshes, similarity="euclidean"):
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_models_on_two_columns_get_the_graphs_of_the_host(rng, monkeypatch):
     check(monkeypatch, rng, [(make_mesh(jax.devices()[:4], models=2), False)])
 

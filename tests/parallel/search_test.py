@@ -89,6 +89,7 @@ def check(rng, meshes, similarity, grouped):
     return x, groups, first
 
 
+@pytest.mark.slow
 def test_every_mesh_gives_the_lists_of_the_host(rng, on_devices, monkeypatch):
     x, _, graph = check(rng, MESHES, "euclidean", False)
     monkeypatch.setattr(sweep, "HOST_ROWS", N)

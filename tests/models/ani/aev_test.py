@@ -123,6 +123,7 @@ def test_padding_and_company_do_not_matter(rng):
     np.testing.assert_allclose(alone, together, atol=1e-6 * alone.max())
 
 
+@pytest.mark.slow
 def test_padding_and_straight_angles_give_finite_values_and_gradients(rng):
     line = Structure(
         id="CO2",

@@ -212,6 +212,7 @@ class Oracle:
     "settings",
     [pytest.param(FIRST, id="first"), pytest.param(SECOND, id="second", marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_layers_and_energies_follow_the_definition(settings):
     model = encoder(settings)
     rows, energies, pooled = run(model, STRUCTURES, settings)

@@ -24,7 +24,7 @@ def own_models(monkeypatch):
 
 
 # Variants of what the others show.
-SLOW = ("bert-tanh", "llama", "llama-linear", "qwen3-bias")
+SLOW = ("bert-tanh", "esm1b", "llama", "llama-linear", "qwen3-bias", "roberta")
 
 
 @pytest.mark.parametrize(
