@@ -73,30 +73,37 @@ class Alignment:
         """Model labels in the order they came."""
         return tuple(self.cards)
 
-    def matrix(self, metric: str, *, k: int | None = None) -> xr.DataArray:
+    def matrix(self, metric: str, *, k: int | None = None, column: str = "value") -> xr.DataArray:
         """Scores as a labelled matrix; directed metrics read model_a → model_b.
 
         Args:
           metric: one of `metrics`.
           k: which k, of a metric that was computed for several; None means the first.
+          column: a numeric column of the table: `"value"`, `"calibrated"`, `"z"`, `"q"`, …
 
         Returns:
           `[model_a, model_b]` float64; the diagonal is each model's score with itself. A metric of
           single models has its values on the diagonal, and NaN elsewhere.
 
         Raises:
-          ValueError: the metric, or this k of it, was not computed.
+          ValueError: the metric, or this k of it, was not computed, or there is no such column.
         """
         chosen = self._k(metric, k)
+        table = self.table
+        if column not in table.columns or not pd.api.types.is_float_dtype(table[column]):
+            raise ValueError(
+                f"column must be numeric, such as 'value' or 'calibrated': got {column!r} of "
+                f"{list(table.columns)}"
+            )
         rows = self.table[self.table["metric"] == metric]
         if chosen is not None:
             rows = rows[rows["k"] == chosen]
         place = {name: i for i, name in enumerate(self.models)}
         values = np.full((len(place), len(place)), np.nan)
         a, b = (rows[side].map(place).to_numpy() for side in ("model_a", "model_b"))
-        values[a, b] = rows["value"]
+        values[a, b] = rows[column]
         if metric_definition(metric).symmetric:
-            values[b, a] = rows["value"]
+            values[b, a] = rows[column]
         names = list(self.models)
         return xr.DataArray(
             values,

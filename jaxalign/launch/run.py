@@ -77,46 +77,32 @@ def main(words: Sequence[str]) -> None:
                 progress=progress,
                 mesh=distributed.chosen_mesh(),
             )
+        common = {
+            **settings,
+            "groups": reading.groups(structures),
+            "seed": config.dataset.seed,
+            "mesh": distributed.chosen_mesh(),
+            "tile_size": config.tile_size,
+            "memory_budget": config.get("memory_budget"),
+            "workdir": workdir,
+            "progress": progress,
+        }
         alignment = api.align(
             embedded.embeddings,
-            **settings,
-            groups=reading.groups(structures),
-            seed=config.dataset.seed,
-            mesh=distributed.chosen_mesh(),
-            tile_size=config.tile_size,
-            memory_budget=config.get("memory_budget"),
-            workdir=workdir,
-            progress=progress,
+            **common,
             permutations=config.get("permutations") or 0,
             permute_within=strata and strata.by_id(),
             confidence=config.get("confidence"),
         )
         curves = None
         if config.get("score_curves"):
-            curves = api.score_curves(
-                embedded.embeddings,
-                **settings,
-                groups=reading.groups(structures),
-                seed=config.dataset.seed,
-                mesh=distributed.chosen_mesh(),
-                tile_size=config.tile_size,
-                memory_budget=config.get("memory_budget"),
-                workdir=workdir,
-                progress=progress,
-            )
+            curves = api.score_curves(embedded.embeddings, **common)
         explanations = explaining.explanations_of(
             embedded.embeddings,
             alignment,
             structures,
             wanted,
-            **{name: value for name, value in settings.items() if name != "metrics"},
-            groups=reading.groups(structures),
-            seed=config.dataset.seed,
-            mesh=distributed.chosen_mesh(),
-            tile_size=config.tile_size,
-            memory_budget=config.get("memory_budget"),
-            workdir=workdir,
-            progress=progress,
+            **{name: value for name, value in common.items() if name != "metrics"},
         )
         drifts = rotation_table(
             list(embedded.embeddings),

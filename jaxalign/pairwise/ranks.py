@@ -8,7 +8,7 @@ Every row of b is sorted once and serves the neighbor lists of all models and al
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -111,25 +111,14 @@ def rank_sums(
 
 
 def rank_rows(
-    neighbors: NeighborLists,
-    model: ModelRows,
-    *,
-    tile_size: int | None = None,
-    memory_budget: int | None = None,
-    progress: str | None = None,
-    mesh: Mesh | None = None,
-    gather: bool | None = None,
+    neighbors: NeighborLists, model: ModelRows, **settings: Any
 ) -> Float64[np.ndarray, " n"]:
     """Σ_p rank_b(i, neighbors[i, p]) of every structure i, for one directed pair.
 
     Args:
       neighbors: neighbor ids of the first model.
       model: rows of the second.
-      tile_size: see `rank_sums`.
-      memory_budget: see `rank_sums`.
-      progress: see `rank_sums`.
-      mesh: see `rank_sums`.
-      gather: see `rank_sums`.
+      **settings: see `neighbor_ranks`.
 
     Returns:
       Integers held exactly, of all rows on every process.
@@ -137,8 +126,7 @@ def rank_rows(
     Raises:
       ValueError: see `rank_sums`.
     """
-    settings = {"tile_size": tile_size, "memory_budget": memory_budget, "progress": progress}
-    return neighbor_ranks(neighbors, model, **settings, mesh=mesh, gather=gather).sum(axis=1)
+    return neighbor_ranks(neighbors, model, **settings).sum(axis=1)
 
 
 def neighbor_ranks(

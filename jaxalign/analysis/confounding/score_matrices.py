@@ -47,18 +47,10 @@ def score_matrices(
     definition = metric_definition(metric)
     if isinstance(definition, ModelMetric):
         raise ValueError(f"{metric} is of single models: it has no pairs")
-    k = result.matrix(metric, k=k).attrs.get("k")
-    rows = result.table[result.table["metric"] == metric]
-    rows = rows if k is None else rows[rows["k"] == k]
+    found = {column: result.matrix(metric, k=k, column=column) for column in columns}
     place = {name: i for i, name in enumerate(result.models)}
-    a, b = (rows[side].map(place).to_numpy(int) for side in ("model_a", "model_b"))
-    found = {}
-    for column in columns:
-        matrix = found[column] = np.full((len(place), len(place)), np.nan)
-        if definition.symmetric:
-            matrix[b, a] = rows[column]
-        matrix[a, b] = rows[column]
-    return ScoreMatrices(k, place, found)
+    chosen = result.matrix(metric, k=k).attrs.get("k")
+    return ScoreMatrices(chosen, place, {name: m.values for name, m in found.items()})
 
 
 def best_of(scores: Sequence[float], metric: str) -> int | None:

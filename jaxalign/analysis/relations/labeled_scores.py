@@ -8,12 +8,10 @@ are left out, fewest first.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from jaxtyping import Float64, Int
 
 from jaxalign.alignment.results import Alignment
-from jaxalign.metrics.registry import metric_definition
 
 
 def score_matrix(
@@ -33,23 +31,7 @@ def score_matrix(
     Raises:
       ValueError: the metric, this k of it, or the column is not there.
     """
-    matrix = alignment.matrix(metric, k=k)
-    table = alignment.table
-    if column not in table.columns or not pd.api.types.is_float_dtype(table[column]):
-        raise ValueError(
-            f"column must be numeric, such as 'value' or 'calibrated': got {column!r} of "
-            f"{list(table.columns)}"
-        )
-    rows = table[table["metric"] == metric]
-    if "k" in matrix.attrs:
-        rows = rows[rows["k"] == matrix.attrs["k"]]
-    place = {name: i for i, name in enumerate(alignment.models)}
-    a, b = (rows[side].map(place).to_numpy(int) for side in ("model_a", "model_b"))
-    values = np.full(matrix.shape, np.nan)
-    values[a, b] = rows[column]
-    if metric_definition(metric).symmetric:
-        values[b, a] = rows[column]
-    return matrix.copy(data=values)
+    return alignment.matrix(metric, k=k, column=column)
 
 
 def read_scores(scores: xr.DataArray) -> tuple[tuple[str, ...], Float64[np.ndarray, "m m"]]:

@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float
 # Logits of one step: in float32 a mebibyte, which stays in a core's cache. Those of a whole batch
 # do not, and going through memory takes longer than the exponentials and the narrow products.
 _LOGITS = 2**18
+# A finite logit: a row without any token then averages its padding instead of giving NaN.
+_NEVER = -1e9
 
 
 class Surroundings(NamedTuple):
@@ -36,7 +38,8 @@ def attend(
 ) -> Float[Array, "batch tokens heads width"]:
     """softmax(q kᵀ + bias + mask) v; neighboring heads of queries share a head of keys.
 
-    A few rows, or a few heads of a row, at a time: the logits of a whole batch are never in memory.
+    On CPUs a few rows, or a few heads of a row, at a time: there the logits of a whole batch never
+    go through memory. Accelerators are kept busy by all of them at once.
 
     Args:
       query: scaled.
@@ -47,16 +50,45 @@ def attend(
     Returns:
       Averages for each head of queries.
     """
+    return jax.lax.platform_dependent(
+        *(query, key, value, around.allowed, around.bias), cpu=_in_steps, default=_at_once
+    )
+
+
+def _at_once(
+    query: Float[Array, "batch tokens heads width"],
+    key: Float[Array, "batch tokens kv_heads width"],
+    value: Float[Array, "batch tokens kv_heads width"],
+    allowed: Bool[Array, "batch queries tokens"],
+    bias: Float[Array, "1 heads tokens tokens"] | None,
+) -> Float[Array, "batch tokens heads width"]:
+    batch, tokens, heads, width = query.shape
+    kv_heads = key.shape[2]
+    grouped = query.reshape(batch, tokens, kv_heads, heads // kv_heads, width)
+    logits = _dot("bqgsd,bkgd->bgsqk", grouped, key).reshape(batch, heads, tokens, tokens)
+    if bias is not None:
+        logits = logits + bias
+    weights = jax.nn.softmax(jnp.where(allowed[:, None], logits, _NEVER), axis=-1)
+    weights = weights.reshape(batch, kv_heads, heads // kv_heads, tokens, tokens)
+    return _dot("bgsqk,bkgd->bqgsd", weights, value).reshape(query.shape)
+
+
+def _in_steps(
+    query: Float[Array, "batch tokens heads width"],
+    key: Float[Array, "batch tokens kv_heads width"],
+    value: Float[Array, "batch tokens kv_heads width"],
+    allowed: Bool[Array, "batch queries tokens"],
+    bias: Float[Array, "1 heads tokens tokens"] | None,
+) -> Float[Array, "batch tokens heads width"]:
     batch, tokens, heads, width = query.shape
     kv_heads = key.shape[2]
     shared = heads // kv_heads
     rows = _divisor(batch, _LOGITS // (heads * tokens**2))
     group = _divisor(kv_heads, _LOGITS // (rows * shared * tokens**2))
     steps_a_row = kv_heads // group
-    bias = around.bias
     if bias is not None:
         bias = bias.reshape(steps_a_row, 1, group, shared, tokens, tokens)
-    allowed = around.allowed.reshape(batch // rows, rows, 1, 1, -1, tokens)
+    allowed = allowed.reshape(batch // rows, rows, 1, 1, -1, tokens)
 
     def split(x: Float[Array, "batch tokens heads width"]) -> Float[Array, "steps group n width"]:
         return jnp.swapaxes(x, 1, 2).reshape(batch // rows * steps_a_row, rows * group, -1, width)
@@ -67,8 +99,7 @@ def attend(
         logits = logits.reshape(rows, group, shared, tokens, tokens)
         if bias is not None:
             logits = logits + _pick(bias, number % steps_a_row)
-        # A finite number: a row without any token then averages its padding instead of giving NaN.
-        logits = jnp.where(_pick(allowed, number // steps_a_row), logits, -1e9)
+        logits = jnp.where(_pick(allowed, number // steps_a_row), logits, _NEVER)
         return _average(logits.reshape(rows * group, -1, tokens), value)
 
     query, key, value = (split(x) for x in (query, key, value))

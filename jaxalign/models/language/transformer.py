@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxalign.models.language.activations import ACTIVATIONS
+from jaxalign.models.language.attention import Surroundings, attend
 from jaxalign.models.language.norms import LayerNorm
 from jaxalign.models.language.positions import LearnedPositions, position_numbers
 from jaxalign.models.language.tokens import MAX_TOKENS
@@ -98,12 +99,9 @@ class TransformerLayer(nn.Module):
         config = self.config
         width = config.hidden // config.heads
         split = (*x.shape[:2], config.heads, width)
-        einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
         query, key, value = (_Dense(config.hidden, name=name)(x).reshape(split) for name in _QKV)
-        logits = einsum("bqhd,bkhd->bhqk", query, key) * width**-0.5
-        # A finite number: a row without any token then averages its padding instead of giving NaN.
-        weights = jax.nn.softmax(jnp.where(mask[:, None, None, :], logits, -1e9), axis=-1)
-        return einsum("bhqk,bkhd->bqhd", weights, value).reshape(x.shape)
+        attended = attend(query * width**-0.5, key, value, Surroundings(mask[:, None, :]))
+        return attended.reshape(x.shape)
 
 
 class Transformer(nn.Module):
