@@ -4,7 +4,7 @@ Strings, 2-D graphs, 3-D structures, a language model of English as text control
 
     jaxalign run --config=configs/molecules.py --workdir=demo
 
-Takes about 4 minutes on two CPU cores after 230 MB of weights are in the cache. Expected: the
+Takes about 5 minutes on two CPU cores after 230 MB of weights are in the cache. Expected: the
 members of ANI-1x and ANI-1ccx, which share their data, agree most; every pretrained pair lies above
 Gaussian noise, whose mutual kNN is k/(n − 1) = 0.010.
 
