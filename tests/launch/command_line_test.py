@@ -1,12 +1,12 @@
 """The command line as a user meets it: results, resumption, one clear error, exit status."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.commands import run_command
 
 CONFIG = """
 from ml_collections import config_dict
@@ -29,13 +29,7 @@ def get_config():
 
 
 def jaxalign(*words, code=0, env=None):
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxalign.launch", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | (env or {}),
-    )
+    done = run_command(["-m", "jaxalign.launch", *words], env=os.environ | (env or {}))
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

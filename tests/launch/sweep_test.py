@@ -1,12 +1,12 @@
 """The sweep as a user meets it: files, resumption, cache and profile flags, errors."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests.commands import run_command
 
 CONFIG = Path(__file__).parents[2] / "configs" / "scaling.py"
 SMALL = (
@@ -18,13 +18,8 @@ SMALL = (
 
 
 def sweep(*words, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxalign.launch", "sweep", f"--config={CONFIG}", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    )
+    command = ["-m", "jaxalign.launch", "sweep", f"--config={CONFIG}", *words]
+    done = run_command(command, env=os.environ | {"JAX_PLATFORMS": "cpu"})
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

@@ -17,18 +17,20 @@ of words is a command line of `jaxalign`, which initializes itself.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import multiprocessing
 import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from tests.commands import start_command
 
 ROOT = Path(__file__).parents[2]
 _STARTING = 60  # seconds that processes wait for each other
@@ -92,7 +94,7 @@ class Cluster:
         self.port = free_port()
         self._env = _environment(env or {})
         self._folder = tempfile.TemporaryDirectory(prefix="cluster-")
-        self._running: dict[int, subprocess.Popen] = {}
+        self._running: dict[int, multiprocessing.Process] = {}
         self._began: dict[int, float] = {}
         self._ended: dict[int, float] = {}
         for index in range(processes) if start is None else start:
@@ -103,52 +105,47 @@ class Cluster:
 
     def __exit__(self, *_) -> None:
         for process in self._running.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # with what it started
+            if process.exitcode is None:
+                with contextlib.suppress(ProcessLookupError):  # it has no session of its own yet
+                    os.killpg(process.pid, signal.SIGKILL)  # with what it started
+                process.kill()
         for process in self._running.values():
-            process.wait(timeout=20)
+            process.join(timeout=20)
         self._folder.cleanup()
 
     def start(self, index: int) -> None:
         """Starts one process, in a session of its own, so that its children are killed with it."""
         command, source = self._command(index)
-        with (
-            self._file(index, "out").open("wb") as out,
-            self._file(index, "err").open("wb") as err,
-            tempfile.TemporaryFile() as text,
-        ):
-            text.write(source.encode())
-            text.seek(0)
-            self._running[index] = subprocess.Popen(
-                command,
-                stdin=text,
-                stdout=out,
-                stderr=err,
-                env=self._env,
-                cwd=ROOT,
-                start_new_session=True,
-            )
+        self._file(index, "in").write_text(source)
+        self._running[index] = start_command(
+            command,
+            stdin=self._file(index, "in"),
+            stdout=self._file(index, "out"),
+            stderr=self._file(index, "err"),
+            env=self._env,
+            cwd=ROOT,
+        )
         self._began[index] = time.monotonic()
 
     def kill(self, index: int) -> None:
         """SIGKILL to one process, but not to what it started."""
         process = self._running[index]
-        if process.poll() is None:
+        if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
 
     def stdout(self, index: int) -> str:
         """What a process has printed so far, without what gloo says of its connections."""
-        text = self._file(index, "out").read_text(errors="replace")
+        text = self._read(index, "out")
         lines = text.splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("[Gloo]"))
 
     def stderr(self, index: int) -> str:
         """What a process has written to standard error so far."""
-        return self._file(index, "err").read_text(errors="replace")
+        return self._read(index, "err")
 
     def alive(self, index: int) -> bool:
         """Whether a process runs; remembers when it was first seen to have ended."""
-        if self._running[index].poll() is None:
+        if self._running[index].exitcode is None:
             return True
         self._ended.setdefault(index, time.monotonic())
         return False
@@ -181,13 +178,13 @@ class Cluster:
                 raise AssertionError(f"processes still run after {timeout} seconds\n{text}")
             time.sleep(0.02)
         for index, process in self._running.items():
-            while process.returncode and not self._has_spoken(index):
+            while process.exitcode and not self._has_spoken(index):
                 if time.monotonic() > self._ended[index] + _LAST_WORDS:
                     break
                 time.sleep(0.02)
         return [
             Result(
-                code=process.returncode,
+                code=process.exitcode,
                 stdout=self.stdout(i),
                 stderr=self.stderr(i),
                 seconds=self._ended[i] - self._began[i],
@@ -199,7 +196,7 @@ class Cluster:
     def describe(self) -> str:
         """Status and output of all processes, for failing tests."""
         return "\n".join(
-            f"--- process {i}: {'running' if p.poll() is None else f'exit {p.returncode}'}\n"
+            f"--- process {i}: {'running' if p.exitcode is None else f'exit {p.exitcode}'}\n"
             f"{self.stdout(i)}\n{self.stderr(i)}"
             for i, p in sorted(self._running.items())
         )
@@ -207,7 +204,7 @@ class Cluster:
     def _command(self, index: int) -> tuple[list[str], str]:
         if isinstance(self._work, str):
             numbers = [index, self.processes, self._devices, self.port, _STARTING, _HEARTBEAT]
-            command = [sys.executable, str(_WORKER), *map(str, numbers), *self._args]
+            command = [str(_WORKER), *map(str, numbers), *self._args]
             return command, textwrap.dedent(self._work)
         words = self._work(index) if callable(self._work) else self._work
         several = [
@@ -220,12 +217,16 @@ class Cluster:
         ]
         verb, *flags = map(str, words)
         # A flag that a test gives goes last, and so wins.
-        return [sys.executable, "-m", "jaxalign.launch", verb, *several, *flags], ""
+        return ["-m", "jaxalign.launch", verb, *several, *flags], ""
 
     def _has_spoken(self, index: int) -> bool:
         """Whether the watcher of a command line has said why its process was killed or aborted."""
         lines = self.stderr(index).splitlines()
         return isinstance(self._work, str) or bool(lines and lines[-1].startswith("error"))
+
+    def _read(self, index: int, kind: str) -> str:
+        path = self._file(index, kind)  # the process itself makes it
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def _file(self, index: int, kind: str) -> Path:
         return Path(self._folder.name) / f"{index}.{kind}"
