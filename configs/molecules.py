@@ -66,6 +66,7 @@ def get_config() -> config_dict.ConfigDict:
         by="",  # or scaffold, atom_count, …: structures that may change places; "": composition
         metrics=(),  # (): mutual_knn and cka
     )
+    config.energies = False  # True, or models: also energies, and their errors beside labels
     config.permutations = 0  # e.g. 999: sampled where closed forms do not decide
     config.permute_within = ""  # or composition, scaffold, …: what may change places in them
     config.confidence = config_dict.placeholder(float)  # e.g. 0.95: intervals; 40 half runs

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jaxalign.api import Structure as Structure
     from jaxalign.api import StructureSet as StructureSet
     from jaxalign.api import align as align
+    from jaxalign.api import compare as compare
     from jaxalign.api import compare_scores as compare_scores
     from jaxalign.api import conditional_alignment as conditional_alignment
     from jaxalign.api import embed as embed
@@ -58,6 +59,7 @@ __all__ = [
     "Structure",
     "StructureSet",
     "align",
+    "compare",
     "compare_scores",
     "conditional_alignment",
     "embed",

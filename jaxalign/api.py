@@ -10,6 +10,10 @@ from jaxalign.alignment.align import align as align
 from jaxalign.alignment.results import Alignment
 from jaxalign.alignment.results import load as load
 from jaxalign.alignment.start import start_run
+from jaxalign.analysis.claims.study import RECORD as STUDY
+from jaxalign.analysis.claims.study import load_study
+from jaxalign.analysis.comparison.compare import Comparison as Comparison
+from jaxalign.analysis.comparison.compare import compare as compare
 from jaxalign.analysis.confounding.conditional import ConditionalAlignment as ConditionalAlignment
 from jaxalign.analysis.confounding.conditional import conditional_alignment as conditional_alignment
 from jaxalign.analysis.confounding.explanations import explanations as explanations
@@ -235,26 +239,43 @@ def score_curves(
 
 
 def write_report(
-    alignment: Alignment | str | Path, folder: str | Path, *, title: str | None = None
+    alignment: Alignment | Mapping[str, Alignment] | str | Path,
+    folder: str | Path,
+    *,
+    title: str | None = None,
+    claims: Any = None,
+    figures: Sequence[str] = (),
 ) -> Path:
-    """Writes the HTML report of an alignment.
+    """Writes the HTML report of an alignment, or of a study of several data sets.
 
     Args:
-      alignment: an `Alignment`, or a workdir that holds one.
-      folder: where `index.html` and its pictures go.
-      title: heading of the page.
+      alignment: an `Alignment`; name of the data set → `Alignment`; or a workdir that holds either.
+      folder: where `index.html`, `table.csv` and `table.parquet` go.
+      title: heading of the page; None for that of the run.
+      claims: table of claims, shown first; None for that of a study in the workdir, if any.
+      figures: formats of figures for papers, of "pdf", "svg" and "png"; they go to
+        `folder/figures`.
 
     Returns:
       Path of `index.html`.
 
     Raises:
+      ResultError: there is no alignment in the workdir.
+      ValueError: nothing to show, or an unknown format.
       MissingExtraError: the `report` extra is not installed.
     """
-    # The report needs matplotlib and jinja2, which are an extra: imported where they are used.
+    # The report needs matplotlib, jinja2 and plotly, which are an extra: imported where used.
     from jaxalign.report import page
 
-    loaded = alignment if isinstance(alignment, Alignment) else load(alignment)
-    return page.write_report(loaded, folder, title=title)
+    if isinstance(alignment, str | Path):
+        if (Path(alignment) / STUDY).is_file():
+            study = load_study(alignment)
+            alignment = study.alignments
+            claims = study.claims if claims is None else claims
+            title = title or study.title
+        else:
+            alignment = load(alignment)
+    return page.write_report(alignment, folder, title=title, claims=claims, figures=figures)
 
 
 def rotation_drift(

@@ -31,6 +31,11 @@ def server() -> multiprocessing.context.ForkServerContext:
     return context
 
 
+@functools.cache
+def _programs() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="programs-")
+
+
 def start_command(
     words: Sequence[str],
     *,
@@ -50,7 +55,9 @@ def start_command(
       env: all environment variables; None for those of this process.
       cwd: working directory; None for that of this process.
     """
-    environment = dict(os.environ if env is None else env)
+    # What one command compiles, the next of this session does not.
+    environment = {"JAX_COMPILATION_CACHE_DIR": _programs().name}
+    environment |= dict(os.environ if env is None else env)
     place = os.fspath(cwd or os.getcwd())
     files = (os.fspath(stdin), os.fspath(stdout), os.fspath(stderr))
     process = server().Process(target=_run, args=(list(map(str, words)), environment, place, files))
@@ -108,6 +115,8 @@ def _configure_jax(env: Mapping[str, str]) -> None:
     import jax
 
     jax.config.update("jax_platforms", env.get("JAX_PLATFORMS") or None)
+    jax.config.update("jax_compilation_cache_dir", env["JAX_COMPILATION_CACHE_DIR"] or None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _status(words: list[str]) -> int:

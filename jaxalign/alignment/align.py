@@ -53,6 +53,7 @@ def align(
     tile_size: int | None = None,
     memory_budget: int | str | None = None,
     workdir: str | Path | None = None,
+    reuse: str | Path | None = None,
     progress: bool = False,
 ) -> Alignment:
     """Scores every pair of models under every metric.
@@ -101,6 +102,8 @@ def align(
         2 GiB. Graphs are read as they are needed from the workdir, or without one, when they are
         larger than the budget, from a temporary folder.
       workdir: folder for results and finished work.
+      reuse: workdir of another run: graphs and pairs that it has finished are read there, and
+        nothing there is changed.
       progress: print progress lines to standard error.
 
     Returns:
@@ -141,8 +144,11 @@ def align(
         tile_size=tile_size,
         memory_budget=memory_budget,
         workdir=workdir,
+        reuse=reuse,
         progress=progress,
     )
+    if reuse is not None:
+        state.facts["reuse"] = str(Path(reuse).resolve())
     sampling = _sampling(state.inputs, permutations, encoders)
     if intervals is not None:  # what cannot be had is refused before any work
         replicate_rows(plans, intervals, n=state.n, seed=seed, groups=state.inputs.groups)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from jaxalign.alignment.inputs import Inputs
 from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.state import State
 from jaxalign.parallel.mesh import describe_mesh
@@ -34,6 +35,7 @@ def diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
             m.name: {s.label: state.graph_key(m, s) for s in settings} for m in inputs.models
         },
         "grouped": inputs.groups is not None,
+        "labels": _labels(inputs),
         "tile_size": state.tile_size,
         "memory_budget": f"{state.memory_budget / 2**20:,.0f} MiB",
         "precision": ", ".join(sorted(set(state.precision.values()))),
@@ -42,6 +44,12 @@ def diagnostics(state: State, plans: Sequence[MetricPlan]) -> dict[str, Any]:
         "seconds": state.seconds,
         "versions": versions(),
     } | (describe_mesh(state.grid) | state.facts)
+
+
+def _labels(inputs: Inputs) -> dict[str, list[str]]:
+    """One label a structure, as text, of those that were given: to repeat the run by."""
+    given = {"groups": inputs.groups, "permute_within": inputs.strata}
+    return {name: list(map(str, found)) for name, found in given.items() if found is not None}
 
 
 def _settings(plans: Sequence[MetricPlan], state: State) -> dict[str, dict[str, Any]]:

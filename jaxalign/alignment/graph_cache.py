@@ -70,10 +70,15 @@ class GraphCache:
       folder: where the files are, seen by all processes; None keeps graphs in memory.
       temporary: without a folder, each process uses a temporary one of its own that lives as long
         as this cache.
+      beneath: folder of another run: graphs that are not here are read there; nothing is written
+        there.
     """
 
-    def __init__(self, folder: Path | None, *, temporary: bool = False):
+    def __init__(
+        self, folder: Path | None, *, temporary: bool = False, beneath: Path | None = None
+    ):
         self._folder, self._shared = folder, folder is not None
+        self._beneath = None if beneath is None else GraphCache(beneath)
         if folder is None and temporary:
             self._folder = Path(tempfile.mkdtemp(prefix="jaxalign-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -90,14 +95,16 @@ class GraphCache:
             found = self._read(key, k)
             found = found if all_true(found is not None) else None
         if found is None or found[0].ids.shape[-1] < k:
-            return None
+            return None if self._beneath is None else self._beneath.get(key, k=k)
         return found[0].first(k), found[1]
 
     def ids(self, key: str, *, k: int) -> Int32[np.ndarray, "n k"] | NeighborIds:
         """Neighbor ids alone of a graph that `get` has found: an array in memory, or on disk."""
-        if self._folder is None:
+        if self._folder is None and key in self._memory:
             return self._memory[key][0].ids[:, :k]
-        record = self._record(key)
+        record = None if self._folder is None else self._record(key)
+        if self._beneath is not None and (record is None or record["k"] < k):
+            return self._beneath.ids(key, k=k)
         return NeighborIds(self._parts(key, record, "ids", mapped=True), k)
 
     def put(self, key: str, graph: GraphStatistics, diagnostics: dict[str, Any]) -> None:

@@ -299,10 +299,11 @@ def load(workdir: str | Path) -> Alignment:
             f"{folder}/table.parquet is not the table that alignment.json names: a run was "
             "interrupted or the file was changed; run the same align command again"
         )
+    reuse = record["diagnostics"].get("reuse")
     return Alignment(
         table=pd.read_parquet(folder / "table.parquet"),
         cards={name: ModelCard.from_json(card) for name, card in record["cards"].items()},
         diagnostics=record["diagnostics"],
-        graphs=GraphCache(folder / "graphs"),
+        graphs=GraphCache(folder / "graphs", beneath=reuse and Path(reuse) / FOLDER / "graphs"),
         best_layers=_read_if_there(folder / "best_layers.csv"),
     )

@@ -31,10 +31,12 @@ class ValueCache:
 
     Args:
       folder: where the files are; None keeps the values in memory.
+      beneath: folder of another run, whose values are known here too; nothing is written there.
     """
 
-    def __init__(self, folder: Path | None):
+    def __init__(self, folder: Path | None, *, beneath: Path | None = None):
         self._folder = folder
+        self._beneath = beneath
         self._values: dict[str, dict[str, Any]] = {}
         self._saved: dict[str, float] = {}
         self._unsaved: set[str] = set()
@@ -66,15 +68,18 @@ class ValueCache:
 
     def _of(self, kind: str) -> dict[str, Any]:
         if kind not in self._values:
-            self._values[kind] = {} if self._folder is None else from_primary(self._read(kind))
+            folders = [folder for folder in (self._beneath, self._folder) if folder is not None]
+            found = [from_primary(_read(folder, kind)) for folder in folders]
+            self._values[kind] = {key: value for part in found for key, value in part.items()}
         return self._values[kind]
 
-    def _read(self, kind: str) -> dict[str, Any]:
-        try:
-            found = json.loads((self._folder / f"{_file_name(kind)}.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+
+def _read(folder: Path, kind: str) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / f"{_file_name(kind)}.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _file_name(kind: str) -> str:

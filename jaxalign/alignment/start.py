@@ -37,6 +37,7 @@ def start_run(
     tile_size: int | None = None,
     memory_budget: int | str | None = None,
     workdir: str | Path | None = None,
+    reuse: str | Path | None = None,
     progress: bool = False,
 ) -> tuple[State, tuple[MetricPlan, ...]]:
     """Checks everything, matches the models by sample id and opens their store; scores nothing.
@@ -56,6 +57,7 @@ def start_run(
       tile_size: query rows per tile.
       memory_budget: bytes that a sweep may hold.
       workdir: folder of results and finished work.
+      reuse: workdir of another run, whose finished work is read.
       progress: print progress lines.
 
     Returns:
@@ -89,5 +91,6 @@ def start_run(
         keep_graphs=folder is not None or held <= budget,
         seed=seed,
         mesh=mesh,
+        reuse=None if reuse is None else Path(reuse) / FOLDER,
     )
     return state, plans

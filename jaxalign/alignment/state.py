@@ -74,6 +74,7 @@ class State:
       seed: of the random subsets that some metrics draw.
       mesh: devices that do the work; None means the default for so many structures and models.
       nulls: note the closed-form nulls of the scores.
+      reuse: folder of another run like `folder`; its finished work is read, and left as it is.
 
     Attributes:
       given_mesh: the mesh that was asked for.
@@ -93,6 +94,7 @@ class State:
         seed: int = 0,
         mesh: Mesh | None = None,
         nulls: bool = True,
+        reuse: Path | None = None,
     ):
         self.inputs, self.tile_size, self.progress = inputs, tile_size, progress
         self.memory_budget, self.seed = memory_budget, seed
@@ -100,8 +102,12 @@ class State:
         self.given_mesh, self.mesh = mesh, choose_mesh(mesh, len(inputs.ids))
         self.grid = choose_columns(mesh, len(inputs.ids), models=len(self.usable))
         self.names = tuple(m.name for m in self.usable)
-        self.graphs = GraphCache(folder and folder / "graphs", temporary=not keep_graphs)
-        self.values = ValueCache(folder and folder / "terms")
+        self.graphs = GraphCache(
+            folder and folder / "graphs",
+            temporary=not keep_graphs,
+            beneath=reuse and reuse / "graphs",
+        )
+        self.values = ValueCache(folder and folder / "terms", beneath=reuse and reuse / "terms")
         self.work, self.seconds = Work(), {}
         self.model_diagnostics: dict[str, dict[str, dict]] = {}
         self.precision: dict[MetricPlan, str] = {}

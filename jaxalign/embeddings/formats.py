@@ -60,7 +60,7 @@ def read_embedding_collection(
 
     Returns:
       label → embeddings; the label is the file's stem or the store's directory name, and the id of
-      the card. A color goes into `info["color"]`.
+      the card. A color goes into `info["color"]`, path or URL into `info["location"]`.
 
     Raises:
       EmbeddingFileError: for an unreadable file, a directory without embeddings, two files of one
@@ -83,6 +83,7 @@ def read_embedding_collection(
     return {
         label: _describe(
             read_embeddings(place.path, in_memory=in_memory),
+            place,
             label,
             {} if place.remote else tables[Path(place.path).parent].get(label, {}),
         )
@@ -138,9 +139,10 @@ def _remote_members(place: Location) -> Iterator[Location]:
     yield from (place / name for name in members)
 
 
-def _describe(embeddings: Any, label: str, row: Mapping[str, Any]) -> Any:
+def _describe(embeddings: Any, place: Location, label: str, row: Mapping[str, Any]) -> Any:
     facts = dict(row)
-    info = {**embeddings.info, **({"color": facts.pop("color")} if "color" in facts else {})}
+    info = {**embeddings.info, "location": str(place)}
+    info |= {"color": facts.pop("color")} if "color" in facts else {}
     card = dataclasses.replace(embeddings.card, **{**facts, "id": label})
     return dataclasses.replace(embeddings, card=card, info=info)
 

@@ -10,6 +10,7 @@ VERBS = {
     "embed": "embed structures with registered encoders",
     "align": "score all pairs of embeddings (.npy, .npz, stores)",
     "report": "write the HTML report of a finished alignment",
+    "compare": "place your own embeddings, or an encoder, among the models of a run",
     "sweep": "measure how the engine scales on these devices",
     "models": "list, show or fetch pretrained encoders",
     "datasets": "list or fetch data sets",

@@ -25,7 +25,7 @@ from jaxalign import api
 from jaxalign.alignment.start import DEFAULT_BUDGET
 from jaxalign.embeddings.formats import read_embedding_collection
 from jaxalign.embeddings.preprocess import NORMALIZATIONS
-from jaxalign.launch import distributed, folders, runtime, workflow
+from jaxalign.launch import distributed, folders, recipes, runtime, workflow
 from jaxalign.launch.labels import read_labels
 from jaxalign.launch.process import run_verb
 from jaxalign.metrics import registry as metrics
@@ -115,9 +115,11 @@ def main(words: Sequence[str]) -> None:
             interval_method=_INTERVALS.value,
         )
         curves = api.score_curves(collection, **settings) if _CURVES.value else None
+    paths = {label: found.info["location"] for label, found in collection.items()}
     alignment = alignment.with_facts(
         command=workflow.command_line(),
         unseen_inputs=workflow.unseen_inputs(collection),
+        **recipes.source_facts(paths, workdir),
         score_curves=curves and curves.summary(),
     )
     folder = alignment.save(workdir)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from jaxalign import api
 from jaxalign.analysis.confounding.explained import explain
 from jaxalign.analysis.confounding.explained_summary import explanation_summary
@@ -15,7 +17,7 @@ from jaxalign.significance.permutations import require_permutations
 _KEYS = ("given", "by", "metrics", "permutations")
 
 
-def check_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+def check_settings(settings: ConfigDict | Mapping[str, Any] | None) -> dict[str, Any]:
     """Settings of a config, checked before any model runs.
 
     Args:

@@ -22,22 +22,23 @@ from jaxalign.parallel.multihost import (
 _PATIENCE = 15.0  # seconds until a file that another machine wrote must be seen
 
 
-def folder(path: str, *, remote: bool = False) -> Path:
+def folder(path: str, *, remote: bool = False, flag: str = "workdir") -> Path:
     """A folder from a flag, which all processes of a run must see.
 
     Args:
       path: the flag; an empty one (an unset shell variable) is refused.
       remote: whether a URL is taken too; it becomes a path that stores understand.
+      flag: its name, for messages.
 
     Raises:
       ValueError: the flag is empty or names no place for results, or processes see other folders.
     """
     if not path:
-        raise ValueError("--workdir is empty: name a folder")
+        raise ValueError(f"--{flag} is empty: name a folder")
     if Location(path).remote:
         if not remote:
             raise ValueError(
-                f"--workdir={path} must be a folder that all processes mount: stores of embeddings "
+                f"--{flag}={path} must be a folder that all processes mount: stores of embeddings "
                 "may lie in a bucket (`jaxalign embed`, `jaxalign align --embeddings`), but not "
                 "results"
             )

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
+from ml_collections import ConfigDict
 
 from jaxalign import api
 from jaxalign.parallel.failures import stop_together
 from jaxalign.parallel.multihost import require_agreement
 
+Settings = ConfigDict | Mapping[str, Any]
 
-def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
+
+def read_dataset(settings: Settings, *, on_error: str) -> api.StructureSet:
     """Structures of a named data set, or of a file; all processes of a run must read the same.
 
     Args:
@@ -34,7 +37,7 @@ def read_dataset(settings: Mapping[str, Any], *, on_error: str) -> api.Structure
     return structures
 
 
-def _read(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
+def _read(settings: Settings, *, on_error: str) -> api.StructureSet:
     name, path = settings.get("name"), settings.get("path")
     if path:
         if settings.get("elements"):
@@ -52,9 +55,7 @@ def _read(settings: Mapping[str, Any], *, on_error: str) -> api.StructureSet:
     )
 
 
-def _perturbed(
-    structures: api.StructureSet, settings: Mapping[str, Any] | None
-) -> api.StructureSet:
+def _perturbed(structures: api.StructureSet, settings: Settings | None) -> api.StructureSet:
     given = dict(settings or {})
     if unknown := sorted(set(given) - {"kind", "amplitudes", "copies", "seed"}):
         raise ValueError(
@@ -72,10 +73,9 @@ def _perturbed(
 
 
 def groups(structures: api.StructureSet) -> dict[str, str] | None:
-    """Id → group of each structure, its own where it has none; None if no structure has one.
+    """Id → group of each structure, its own where it has none; None if no two share one.
 
     Copies of one parent are never counted as each other's neighbors.
     """
-    if not any(structure.group for structure in structures):
-        return None
-    return {structure.id: structure.group or structure.id for structure in structures}
+    found = {structure.id: structure.group or structure.id for structure in structures}
+    return found if len(set(found.values())) < len(found) else None

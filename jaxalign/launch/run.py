@@ -1,24 +1,26 @@
-"""Embed, align and report from one config file.
+"""Embed, align and report from one config file: one data set, or a study of several.
 
     jaxalign run --config=configs/molecules.py --workdir=W
     jaxalign run --config=configs/molecules.py --workdir=W --config.dataset.n=5000 --config.k=25
+    jaxalign run --config=configs/regimes.py --workdir=W
 
 The workdir holds embeddings/, alignment/ (table.parquet, table.csv, matrices.nc) and
-report/index.html. The same command run again resumes and computes nothing that is finished.
+report/index.html. A config with `regimes` is a study: every data set has a folder of this kind, and
+W/claims.csv, claims.md and report/index.html are over all of them. The same command run again
+resumes and computes nothing that is finished.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxalign import api
-from jaxalign.alignment.plan import plan_metrics
-from jaxalign.analysis.rotation_table import check_count, rotation_table
-from jaxalign.launch import distributed, explaining, folders, reading, runtime, workflow
-from jaxalign.launch.energy_table import write_energies
+from jaxalign.launch import distributed, folders, runtime, study, workflow
+from jaxalign.launch.dataset_run import Manner, prepare, run_dataset
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.multihost import is_primary_process
 
@@ -27,7 +29,10 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything this run makes.")
 _ON_ERROR = flags.DEFINE_enum(
-    "on_error", "raise", ["raise", "skip"], "Structures or models that fail: stop, or list them."
+    "on_error",
+    "raise",
+    ["raise", "skip"],
+    "Structures, models or data sets of a study that fail: stop, or list them.",
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Print rows done, rate and time left.")
 flags.adopt_module_key_flags(distributed)
@@ -39,101 +44,36 @@ def main(words: Sequence[str]) -> None:
     """Runs the whole way once."""
     if words:
         raise ValueError(f"unexpected arguments {list(words)}: options start with --")
-    config, workdir = _CONFIG.value, folders.folder(_WORKDIR.value)
+    settings, workdir = _CONFIG.value.to_dict(), folders.folder(_WORKDIR.value)
     api.require_sound_jax()
-    structures = reading.read_dataset(config.dataset, on_error=_ON_ERROR.value)
-    logging.info("%d structures of %s", len(structures), structures.name)
-    # A misspelled metric or an impossible k fails before the first model runs.
-    settings = {
-        "metrics": tuple(config.metrics),
-        "k": config.k,
-        "normalize": config.normalize,
-        "similarity": config.get("similarity"),
-    }
-    plan_metrics(**settings, n=len(structures))
-    turned = check_count(config.get("rotation_test") or 0)
-    wanted = explaining.check_settings(config.get("explain"))
-    by = config.get("permute_within")
-    strata = api.strata(structures, by) if by else None
-    progress = _PROGRESS.value and is_primary_process()
-    models = workflow.model_ids(config.models)
+    manner = Manner(_ON_ERROR.value, _PROGRESS.value and is_primary_process())
+    page = _study if settings.get("regimes") else _single
+    if path := page(settings, workdir, manner):
+        print(f"report: {path.resolve()}")
+
+
+def _single(settings: dict, workdir: Path, manner: Manner) -> Path | None:
+    run = prepare(settings, on_error=manner.on_error)
     with runtime.session():
-        embedded = workflow.embed_models(
-            models,
-            structures,
-            workdir,
-            layer=config.layer,
-            pooling=config.pooling,
-            on_error=_ON_ERROR.value,
-            progress=progress,
-            mesh=distributed.chosen_mesh(),
-        )
-        if config.get("energies"):
-            write_energies(
-                models,
-                structures,
-                workdir,
-                on_error=_ON_ERROR.value,
-                progress=progress,
-                mesh=distributed.chosen_mesh(),
-            )
-        common = {
-            **settings,
-            "groups": reading.groups(structures),
-            "seed": config.dataset.seed,
-            "mesh": distributed.chosen_mesh(),
-            "tile_size": config.tile_size,
-            "memory_budget": config.get("memory_budget"),
-            "workdir": workdir,
-            "progress": progress,
-        }
-        alignment = api.align(
-            embedded.embeddings,
-            **common,
-            permutations=config.get("permutations") or 0,
-            permute_within=strata and strata.by_id(),
-            confidence=config.get("confidence"),
-        )
-        curves = None
-        if config.get("score_curves"):
-            curves = api.score_curves(embedded.embeddings, **common)
-        explanations = explaining.explanations_of(
-            embedded.embeddings,
-            alignment,
-            structures,
-            wanted,
-            **{name: value for name, value in common.items() if name != "metrics"},
-        )
-        drifts = rotation_table(
-            list(embedded.embeddings),
-            structures,
-            count=turned,
-            layer=config.layer,
-            pooling=config.pooling,
-            seed=config.dataset.seed,
-            workdir=workdir,
-        )
-    alignment = alignment.with_facts(
-        dataset={"name": structures.name, "content_hash": structures.content_hash},
-        title=config.title,
-        explanations=explanations,
-        rotations=[drift.to_json() for drift in drifts],
-        score_curves=curves and curves.summary(),
-        exchangeable=strata and strata.assumption,
-        command=workflow.command_line(),
-        skipped=embedded.skipped,
-        unseen_inputs=embedded.unseen,
-        failed_models={**alignment.diagnostics["failed_models"], **embedded.failed},
-        embedding=embedded.work,
-        seconds={"embed": embedded.seconds, **alignment.diagnostics["seconds"]},
-    )
-    alignment.save(workdir)
+        alignment, done = run_dataset(run, workdir, _on_devices(manner))
     if not is_primary_process():
-        return
-    work = alignment.diagnostics["work"]
-    logging.info("%s", workflow.describe_work(work, embedded.rows_computed))
-    page = api.write_report(alignment, workdir / workflow.REPORT)
-    print(f"report: {page.resolve()}")
+        return None
+    logging.info("%s", done)
+    return api.write_report(alignment, workdir / workflow.REPORT)
+
+
+def _study(settings: dict, workdir: Path, manner: Manner) -> Path | None:
+    prepared = study.prepare_study(settings, on_error=manner.on_error)
+    with runtime.session():
+        found = study.run_study(prepared, workdir, _on_devices(manner))
+    if not is_primary_process():
+        return None
+    print(study.as_text(found))
+    return study.write_study(found, workdir)
+
+
+def _on_devices(manner: Manner) -> Manner:
+    return Manner(manner.on_error, manner.progress, distributed.chosen_mesh())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from jaxalign.alignment.resume import content_key
 from jaxalign.archives.atomic import require_writable
 from jaxalign.embeddings.input_counts import describe_counts
 from jaxalign.embeddings.location import Location
+from jaxalign.embeddings.record import Embeddings
 from jaxalign.embeddings.sources import StoredEmbeddings
 from jaxalign.launch.embedding_work import read_work, record_work
 from jaxalign.models.registry import model_entry
@@ -42,6 +43,7 @@ class Embedded:
       seconds: wall time of all models.
       work: model → what its embeddings cost when they were computed.
       unseen: model → what it did not see of the structures, if anything.
+      stores: model → folder of its embeddings.
     """
 
     embeddings: dict[str, StoredEmbeddings]
@@ -51,6 +53,7 @@ class Embedded:
     seconds: float
     work: dict[str, str] = dataclasses.field(default_factory=dict)
     unseen: dict[str, str] = dataclasses.field(default_factory=dict)
+    stores: dict[str, Path] = dataclasses.field(default_factory=dict)
 
 
 def model_ids(names: Sequence[str]) -> list[str]:
@@ -138,6 +141,7 @@ def embed_models(
             done.failed[model] = str(error)
             continue
         done.embeddings[model] = embeddings
+        done.stores[model] = store
         done.rows_computed += embeddings.info.get("rows_computed", 0)
         record_work(store.parent, store.name, embeddings.info)
         if known := read_work(store.parent).get(store.name):
@@ -148,7 +152,7 @@ def embed_models(
     return done
 
 
-def unseen_inputs(embeddings: Mapping[str, StoredEmbeddings]) -> dict[str, str]:
+def unseen_inputs(embeddings: Mapping[str, Embeddings | StoredEmbeddings]) -> dict[str, str]:
     """Model → what it did not see of the structures: unknown tokens, ends that were cut off."""
     described = {model: describe_counts(found.info) for model, found in embeddings.items()}
     return {model: words for model, words in described.items() if words}

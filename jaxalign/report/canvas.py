@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -17,20 +18,13 @@ from matplotlib.text import Text
 
 DPI = 160
 SMALLEST = 6.0  # points; nothing in any figure is smaller
-_STYLE = {
-    "font.family": ["DejaVu Sans"],
-    "svg.fonttype": "none",  # text stays text: searchable, editable
-    "svg.hashsalt": "jaxalign",  # same input, same bytes
-    "hatch.linewidth": 0.5,
-    "axes.unicode_minus": True,
-    "text.parse_math": False,  # a dollar sign in a model name is a dollar sign
-}
+_STYLE = Path(__file__).parent / "paper.mplstyle"
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Settings for drawing and saving; the caller's matplotlib settings come back afterwards."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(fname=_STYLE):
         yield
 
 
@@ -86,12 +80,23 @@ def wrap(text: str, *, width: float, size: float, weight: str = "normal") -> lis
     return lines
 
 
-def encode(figure: Figure) -> dict[str, bytes]:
-    """The figure as `"png"` and `"svg"`; equal figures give equal bytes."""
-    png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return {"png": png.getvalue(), "svg": svg.getvalue()}
+# What would differ from run to run, or names the program that draws.
+_UNSTATED = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+FORMATS = tuple(_UNSTATED)
+
+
+def encode(figure: Figure, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
+    """The figure in each of some `FORMATS`; equal figures give equal bytes."""
+    files = {}
+    for name in formats:
+        file = io.BytesIO()
+        figure.savefig(file, format=name, dpi=DPI, metadata=_UNSTATED[name])
+        files[name] = file.getvalue()
+    return files
 
 
 _RULER_DPI = 720.0  # fine, so that hinting does not round widths

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_hex
 from scipy.interpolate import PchipInterpolator
 
 DIAGONAL = "#d9d9d9"
@@ -17,6 +17,10 @@ MISSING = "#ffffff"
 # and chroma matter. Blue-green against orange-brown survives all common colour-vision deficiencies.
 _POSITIVE = ("#f9f8f4", "#cfe6d6", "#86c3c3", "#3f93b5", "#2a619c", "#23306b")
 _NEGATIVE = ("#f9f8f4", "#f6d3ad", "#e59c60", "#bd6430", "#823c1c", "#4f2310")
+
+# The same on dark paper: zero is near the paper, and more is lighter, from blue to pale yellow.
+_POSITIVE_ON_DARK = ("#20252d", "#1f4468", "#2c7391", "#5aa9a6", "#b1d69f", "#fbf4c4")
+_NEGATIVE_ON_DARK = ("#20252d", "#5b3120", "#9c522c", "#dc9157", "#f2c195", "#fbe8d3")
 
 # Okabe & Ito (2008), "Color Universal Design".
 _MODALITIES = {
@@ -88,6 +92,26 @@ def scale(low: float, high: float, *, dark: str = "high", colors: int = 256) -> 
     return Scale(cmap=ListedColormap(rgb), low=low, high=high)
 
 
+def page_colors(steps: int = 24) -> dict[str, dict[str, list[str]]]:
+    """The two arms of the scale for each theme of the page, hex colors from zero outwards.
+
+    Args:
+      steps: colors of an arm.
+
+    Returns:
+      `{"light" | "dark": {"positive" | "negative": [...]}}`.
+    """
+    reach = np.linspace(0.0, 1.0, steps)
+    themes = {
+        "light": {"positive": _POSITIVE, "negative": _NEGATIVE},
+        "dark": {"positive": _POSITIVE_ON_DARK, "negative": _NEGATIVE_ON_DARK},
+    }
+    return {
+        theme: {name: [to_hex(rgb) for rgb in _arm(arm, reach)] for name, arm in arms.items()}
+        for theme, arms in themes.items()
+    }
+
+
 def modality_colors(modalities: Sequence[str]) -> dict[str, str]:
     """One colour for every modality named, the same in every report for the known ones.
 
@@ -114,10 +138,11 @@ def ink(rgb: Sequence[float]) -> str:
 
 
 def _arm(anchors: tuple[str, ...], reach: Float[np.ndarray, " c"]) -> Float[np.ndarray, "c 3"]:
-    """Colours at `reach` 0 (light) to 1 (dark), linear in the lightness L* of CIELAB."""
+    """Colours at `reach` 0 (first) to 1 (last), linear in the lightness L* of CIELAB."""
     lab = _lab(np.array([[int(h[i : i + 2], 16) / 255 for i in (1, 3, 5)] for h in anchors]))
     lightness = np.interp(np.clip(reach, 0.0, 1.0), [0.0, 1.0], lab[[0, -1], 0])
-    hue = PchipInterpolator(lab[::-1, 0], lab[::-1, 1:])(lightness)
+    rising = lab[np.argsort(lab[:, 0])]
+    hue = PchipInterpolator(rising[:, 0], rising[:, 1:])(lightness)
     return _rgb(np.concatenate([lightness[:, None], hue], axis=1))
 
 

@@ -7,6 +7,7 @@ measured labels, so the figure grows instead of its texts colliding.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,6 +51,7 @@ class _Layout:
         return self.top - (position + 0.5) * self.cell
 
 
+@functools.lru_cache(maxsize=64)  # views are compared by identity
 def clustering(view: MetricView) -> Clustering:
     """The order in which a view's models are drawn."""
     distances = dissimilarity(view.values, similarity=view.similarity, best=view.best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import math
 from collections.abc import Iterable, Sequence
 
@@ -36,6 +37,17 @@ def joined(words: Iterable[str]) -> str:
     """Words as a list in a sentence, e.g. "a, b and c"."""
     words = list(words)
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name and of an anchor: ASCII letters, digits, "_" and "-"."""
+    kept = (c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in name)
+    return "".join(kept) or "-"
+
+
+def markup(text: str) -> str:
+    """Text for a place where plotly reads tags, such as ticks, legends and hover labels."""
+    return html.escape(text, quote=False)
 
 
 def short_names(names: Sequence[str], *, limit: int = 28) -> list[str]:

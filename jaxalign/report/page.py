@@ -1,16 +1,20 @@
-"""`write_report`: an alignment in, one static page with its figures and tables out."""
+"""`write_report`: alignments in, one page with its tables and figures out."""
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from jaxalign.archives.atomic import atomic_write, require_writable
 from jaxalign.report.source import FIGURES, AlignmentLike
 from jaxalign.types import JaxalignError
 
-_EXTRA = ("matplotlib", "jinja2")
+_WRITTEN = ".figures-of-the-report"
+_EXTRA = ("matplotlib", "jinja2", "plotly")
 
 
 class MissingExtraError(JaxalignError):
@@ -18,23 +22,35 @@ class MissingExtraError(JaxalignError):
 
 
 def write_report(
-    alignment: AlignmentLike, out_dir: str | os.PathLike[str], *, title: str | None = None
+    alignment: AlignmentLike | Mapping[str, AlignmentLike],
+    out_dir: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    claims: pd.DataFrame | None = None,
+    figures: Sequence[str] = (),
 ) -> Path:
-    """Writes the report: `index.html`, `table.csv` and `figures/*.png|svg`.
+    """Writes the report: `index.html`, `table.csv|parquet`, and `figures/` if asked for.
 
-    The page needs no network and no server. Everything is drawn before the first file is written;
-    every file appears whole, `index.html` last, so a page never shows what is not there yet.
+    The page is one file that needs no network, no server and nothing beside it. Everything is made
+    before the first file is written; every file appears whole, `index.html` last, so a page never
+    shows what is not there yet. Figures that an earlier report left and this one does not write
+    are removed; other files stay.
 
     Args:
-      alignment: scores of all pairs; models without a card are listed by their label.
+      alignment: scores of all pairs, models without a card are listed by their label; or name of
+        the data set → scores, for a study of several data sets.
       out_dir: folder, created if it does not exist.
       title: heading of the page; the default is the title of the run, or names models and data.
+      claims: one row a claim, shown first: claim, statement, tested, models, data, n, estimate,
+        low, high, p, verdict ("supported", "not supported", …), covers.
+      figures: formats of figures for papers, of "pdf", "svg" and "png".
 
     Returns:
       Path of `index.html`.
 
     Raises:
-      MissingExtraError: matplotlib or jinja2 is not installed; the message names the extra.
+      ValueError: nothing to show, or an unknown format.
+      MissingExtraError: a package of the extra is not installed; the message names the extra.
       StorageError: the folder cannot be written (checked before any drawing).
     """
     require_extra()
@@ -43,7 +59,7 @@ def write_report(
 
     folder = Path(out_dir)
     require_writable(folder)
-    files = render(alignment, title=title)
+    files = render(alignment, title=title, claims=claims, figures=figures)
     for name in sorted(files, key=lambda name: name == "index.html"):
         with atomic_write(folder / name) as file:
             file.write(files[name])
@@ -62,14 +78,23 @@ def require_extra() -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise MissingExtraError(
-                f"the report needs {' and '.join(_EXTRA)}, and {package} cannot be imported "
-                f"({error}); install both with: pip install 'jaxalign[report]'"
+                f"the report needs {', '.join(_EXTRA)}, and {package} cannot be imported "
+                f"({error}); install them with: pip install 'jaxalign[report]'"
             ) from error
 
 
 def _remove_stale(figures: Path, *, keep: set[str]) -> None:
-    """Removes figures of an earlier report with other metrics; other people's files stay."""
-    for kind in ("heatmap", "pairs"):
-        for path in (*figures.glob(f"{kind}-*.png"), *figures.glob(f"{kind}-*.svg")):
-            if f"{FIGURES}/{path.name}" not in keep:
-                path.unlink(missing_ok=True)
+    """Removes figures that an earlier report wrote; other people's files stay.
+
+    The figures of this report are named in a file among them, for the next one.
+    """
+    index = figures / _WRITTEN
+    before = index.read_text().split("\n") if index.is_file() else []
+    names = sorted(Path(name).name for name in keep if name.startswith(f"{FIGURES}/"))
+    for name in set(before) - set(names) - {""}:
+        (figures / Path(name).name).unlink(missing_ok=True)
+    if names:
+        with atomic_write(index, mode="w") as file:
+            file.write("\n".join(names))
+    elif index.is_file():
+        index.unlink()

@@ -101,6 +101,13 @@ def draw_curves(curves: Mapping[str, Any]) -> Figure | None:
     Returns:
       The figure; None where no pair has a score.
     """
+    panels = curve_panels(curves)
+    title = "Scores against the number of structures"
+    return draw_panels(panels, title=title, note=_NOTE) if panels else None
+
+
+def curve_panels(curves: Mapping[str, Any]) -> list[Panel]:
+    """One panel a metric and rule that has a score."""
     panels = []
     for order in curves["orders"]:
         key = _key(order)
@@ -109,8 +116,7 @@ def draw_curves(curves: Mapping[str, Any]) -> Figure | None:
         if lines:
             title = _title(order) + (f", {_rule(order)}" if order["k_full"] is not None else "")
             panels.append(Panel(title, "structures N", "score", tuple(lines), linear=True))
-    title = "Scores against the number of structures"
-    return draw_panels(panels, title=title, note=_NOTE) if panels else None
+    return panels
 
 
 def _lines(curve: Mapping[str, Any]) -> list[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from jaxalign.models.card import ModelCard
+from jaxalign.report import labels
 from jaxalign.report.relations import RELATIONS, Spread, relation, spread
 
 _TESTED = ("null_mean", "z", "q", "null")  # columns of the table
@@ -29,7 +30,7 @@ class AlignmentLike(Protocol):
     diagnostics: Mapping[str, Any]
 
     def matrix(self, metric: str) -> Any:
-        """Scores of all pairs, an `xarray.DataArray` [model_a, model_b]."""
+        """Scores of all pairs, an `xarray.DataArray` [model_a, model_b]; `k=` where several are."""
 
     def metadata(self, metric: str) -> Mapping[str, Any]:
         """Title, range, direction, definition and null of a metric."""
@@ -94,7 +95,7 @@ class MetricView:
     @property
     def slug(self) -> str:
         """The metric id as part of a file name."""
-        return "".join(c if c.isalnum() or c in "_-" else "-" for c in self.metric)
+        return labels.slug(self.metric)
 
     @functools.cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -127,17 +128,36 @@ class MetricView:
         return noise.mean if noise and noise.count else None
 
 
-def view(alignment: AlignmentLike, metric: str) -> MetricView:
+def metric_views(alignment: AlignmentLike) -> list[MetricView]:
+    """All metrics of pairs, in the order of the run, for every k that they were computed for."""
+    settings = alignment.diagnostics.get("metrics") or {}
+    views = []
+    for metric in alignment.metrics:
+        if alignment.metadata(metric).get("of_single_models"):
+            continue
+        ks = (settings.get(metric) or {}).get("k")
+        views += [view(alignment, metric, k=k) for k in (ks if isinstance(ks, list) else [None])]
+    return views
+
+
+def first_view(views: Sequence[MetricView]) -> MetricView:
+    """The metric that a reader sees first: mutual kNN, or the first of the run."""
+    return next((found for found in views if found.metric == "mutual_knn"), views[0])
+
+
+def view(alignment: AlignmentLike, metric: str, *, k: int | None = None) -> MetricView:
     """Reads one metric of an alignment into host arrays.
 
     Args:
       alignment: the alignment.
       metric: metric id, one of `alignment.metrics`.
+      k: which k, of a metric that was computed for several; None means the first.
 
     Returns:
       The view; models without a card get one that states nothing but their id.
     """
-    matrix, facts = alignment.matrix(metric), alignment.metadata(metric)
+    chosen = {} if k is None else {"k": k}
+    matrix, facts = alignment.matrix(metric, **chosen), alignment.metadata(metric, **chosen)
     ids = tuple(str(name) for name in matrix.coords["model_a"].values)
     values = np.array(matrix.sel(model_b=list(ids)).values, np.float64)
     title = str(facts.get("title") or metric)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxalign.models.card import ModelCard
 from jaxalign.report import labels, tables
+from jaxalign.report.parts import Part
 from jaxalign.report.relations import kind
 from jaxalign.report.source import AlignmentLike, MetricView, Pair
 
@@ -33,6 +34,14 @@ _UNLISTED = (
         "exchangeable",
         "explanations",
         "score_curves",
+        "energy_errors",
+        "disagreements",
+        "replicates",
+        "in_distribution_of",
+        "training_data",
+        "labels",
+        "sources",
+        "recipe",
     ),
 )
 _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "seconds", "seed")
@@ -40,6 +49,16 @@ _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "se
 
 def lead(cards: Sequence[ModelCard], diagnostics: Mapping[str, Any]) -> str:
     """One paragraph: what was compared."""
+    where = f" of {data}" if (data := dataset_name(diagnostics)) else ""
+    structures = labels.count(int(diagnostics.get("n") or 0), "structure")
+    return (
+        f"{structures}{where} were embedded by {_model_words(cards)}. For every pair of models the "
+        "scores below say how far the two agree about which structures resemble each other."
+    )
+
+
+def _model_words(cards: Sequence[ModelCard]) -> str:
+    """Number of models and of each kind."""
     pretrained = [card for card in cards if kind(card) == "model"]
     parts = []
     if pretrained:
@@ -53,14 +72,8 @@ def lead(cards: Sequence[ModelCard], diagnostics: Mapping[str, Any]) -> str:
     for name, noun in _KINDS:
         if found := sum(kind(card) == name for card in cards):
             parts.append(labels.count(found, noun))
-    where = f" of {data}" if (data := dataset_name(diagnostics)) else ""
-    structures = labels.count(int(diagnostics.get("n") or 0), "structure")
     models = labels.count(len(cards), "model")
-    split = "" if parts == [models] else f": {labels.joined(parts)}"
-    return (
-        f"{structures}{where} were embedded by {models}{split}. For every pair of models the "
-        "scores below say how far the two agree about which structures resemble each other."
-    )
+    return models if parts == [models] else f"{models}: {labels.joined(parts)}"
 
 
 def findings(view: MetricView, *, n: int, tested: bool) -> list[str]:
@@ -90,6 +103,19 @@ def findings(view: MetricView, *, n: int, tested: bool) -> list[str]:
             "has been computed."
         )
     return said
+
+
+def study_lead(parts: Sequence[Part]) -> str:
+    """One paragraph: what was compared, over all data sets."""
+    if len(parts) == 1:
+        return lead(list(parts[0].alignment.cards.values()), parts[0].alignment.diagnostics)
+    cards = {name: card for part in parts for name, card in part.alignment.cards.items()}
+    sizes = labels.joined([f"{part.name} ({part.n:,})" for part in parts])
+    return (
+        f"Structures of {len(parts)} data sets, {sizes}, were embedded by "
+        f"{_model_words(list(cards.values()))}. For every pair of models the scores below say how "
+        "far the two agree about which structures resemble each other."
+    )
 
 
 def dataset_name(diagnostics: Mapping[str, Any]) -> str:

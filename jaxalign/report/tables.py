@@ -11,14 +11,11 @@ import numpy as np
 
 from jaxalign.models.card import ModelCard
 from jaxalign.report import labels
-from jaxalign.report.relations import RELATIONS, relation
+from jaxalign.report.relations import RELATIONS
 from jaxalign.report.source import MetricView, blank_card
 
 DISCOVERY = 0.05
 """False-discovery rate at which a pair is said to stand out from chance."""
-
-# The page stays usable in a browser; the CSV file always has all pairs.
-MAX_PAIRS = 5000
 
 # From here on a diagnostic is worth a reader's attention.
 _MANY_DUPLICATES, _MANY_TIES, _STRONG_HUBS, _MANY_ANTIHUBS = 0.05, 0.05, 2.0, 0.25
@@ -26,12 +23,22 @@ _MANY_DUPLICATES, _MANY_TIES, _STRONG_HUBS, _MANY_ANTIHUBS = 0.05, 0.05, 2.0, 0.
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the key it sorts by (None sorts last), and whether to draw attention."""
+    """One cell.
+
+    Attributes:
+      text: what is shown.
+      sort: key it sorts by; None sorts last.
+      flagged: whether to draw attention.
+      number: right-aligned, sorted by value.
+      badge: `"yes"`, `"no"` or `"open"` for a verdict, whose color and sign say the same as its
+        words; "" for none.
+    """
 
     text: str
     sort: float | int | str | None = None
     flagged: bool = False
     number: bool = False
+    badge: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,41 +121,6 @@ def diagnostics_table(diagnostics: Mapping[str, Any], ids: Sequence[str]) -> Tab
     columns = ("Model", "Neighbors by", "Type", "Width d", "Duplicate rows", "Zero rows")
     columns += ("Non-finite rows", "Rows with ties", "Hubness", "Nobody's neighbor", "Remarks")
     return _filled("diagnostics", "State of the embeddings", columns, rows)
-
-
-def pairs_table(views: Sequence[MetricView]) -> tuple[Table, int]:
-    """All pairs of models, one row a pair and one column a metric (two if it is directed).
-
-    Scores that do not stand out from chance are marked "ns"; confidence intervals follow as ±.
-
-    Args:
-      views: all metrics, over the same models.
-
-    Returns:
-      The table, and the number of pairs that did not fit and are in the CSV file only.
-    """
-    ids, cards = views[0].ids, views[0].cards
-    columns, readers = ["Model a", "Model b", "Relation"], []
-    for view in views:
-        for arrow in ("",) if view.symmetric else (" a → b", " b → a"):
-            columns.append(view.title + arrow)
-            back = arrow == " b → a"
-            parts = (view.values, view.q, view.half)
-            readers.append(tuple(part.T if back else part for part in parts))
-    pairs = [(a, b) for a in range(len(ids)) for b in range(a + 1, len(ids))]
-    rows = []
-    for a, b in pairs[:MAX_PAIRS]:
-        facts = (text(ids[a]), text(ids[b]), text(RELATIONS[relation(cards[a], cards[b])]))
-        rows.append(facts + tuple(_score(*(part[a, b] for part in parts)) for parts in readers))
-    table = Table("pairs", "Scores of all pairs", tuple(columns), tuple(rows))
-    return table, max(0, len(pairs) - MAX_PAIRS)
-
-
-def _score(value: float, q: float, half: float) -> Cell:
-    shown = labels.fixed(float(value), 4)
-    if math.isfinite(half):
-        shown += f" ± {labels.fixed(float(half), 4)}"
-    return number(float(value), shown + (" ns" if q > DISCOVERY else ""))
 
 
 def significance_table(views: Sequence[MetricView]) -> Table:

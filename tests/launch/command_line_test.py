@@ -51,7 +51,7 @@ def test_run_embeds_aligns_reports_and_resumes(tmp_path):
     page = tmp_path / "w" / "report" / "index.html"
     assert f"report: {page}" in first.stdout
     assert "Three controls" in page.read_text()
-    assert "claims of the cards, checked" in page.read_text()
+    assert "Rotations and permutations" in page.read_text()
     drifts = pd.read_csv(tmp_path / "w" / "rotation" / "rotation.csv").set_index("model")
     assert (drifts["rotation_max"].dropna() < 1e-6).all()
     assert "80 rows at" in page.read_text()  # what each model's embeddings cost

@@ -19,7 +19,9 @@ SMALL = (
 
 def sweep(*words, code=0):
     command = ["-m", "jaxalign.launch", "sweep", f"--config={CONFIG}", *words]
-    done = run_command(command, env=os.environ | {"JAX_PLATFORMS": "cpu"})
+    done = run_command(
+        command, env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": ""}
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

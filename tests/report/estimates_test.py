@@ -53,7 +53,7 @@ def test_figure_has_a_mark_for_every_estimate_and_a_labelled_axis(alignment):
 
 
 def test_page_has_its_own_section_and_no_heatmap_of_single_models(alignment):
-    files = render(alignment)
+    files = render(alignment, figures=["png"])
     page = files["index.html"].decode()
     assert 'id="estimates"' in page
     assert "5.20 ± 0.10" in page

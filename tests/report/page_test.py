@@ -1,7 +1,10 @@
+import base64
 import dataclasses
 import html.parser
-import io
+import json
+import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,19 +14,22 @@ import pytest
 
 from jaxalign.archives.atomic import StorageError
 from jaxalign.models.card import ModelCard
+from jaxalign.report.html_page import render_page
 from jaxalign.report.page import MissingExtraError, write_report
 from jaxalign.report.render import render
+from jaxalign.report.views import Chart, View
 
 
 class Page(html.parser.HTMLParser):
     """Tags, links and texts of a page; complains about tags that do not close."""
 
-    VOID = ("meta", "link", "img", "br")
+    VOID = ("meta", "link", "img", "br", "input")
 
     def __init__(self, text):
         super().__init__()
         self.open, self.links, self.ids, self.texts, self.tags = [], [], set(), [], []
         self.alts = []
+        self.data = {}
         self.feed(text)
         assert self.open == []
 
@@ -36,13 +42,16 @@ class Page(html.parser.HTMLParser):
         if "id" in attrs:
             assert attrs["id"] not in self.ids
             self.ids.add(attrs["id"])
-        if tag == "img":
-            self.alts.append(attrs["alt"])
+        if attrs.get("role") == "img":
+            self.alts.append(attrs["aria-label"])
+        self.script = attrs.get("id") if attrs.get("type") == "application/json" else None
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open[-1:] == ["script"] and self.script:
+            self.data[self.script] = json.loads(data)
         if self.open[-1:] not in (["script"], ["style"]):
             self.texts.append(data)
 
@@ -62,8 +71,12 @@ def test_every_link_leads_somewhere_and_nothing_needs_the_network(written):
         elif link != "data:,":
             assert (index.parent / link).is_file()
     assert "http" not in "".join(page.links)
+    assert "default-src 'none'" in index.read_text()
     assert all(page.alts)
-    assert len(page.alts) == 4
+    assert {f"chart-{name}" for name in page.data["data-charts"]} <= page.ids
+    assert len(page.alts) == len(page.data["data-charts"])
+    assert {path.name for path in index.parent.iterdir()} == {
+        "index.html", "table.csv", "table.parquet"}  # fmt: skip
 
 
 def test_every_model_and_fact_is_named(written):
@@ -105,12 +118,14 @@ def test_the_csv_is_the_tidy_table(written):
     table = pd.read_csv(index.parent / "table.csv")
     assert list(table.columns) == list(alignment.table.columns)
     np.testing.assert_allclose(table["value"], alignment.table["value"])
+    exact = pd.read_parquet(index.parent / "table.parquet")
+    pd.testing.assert_frame_equal(exact, alignment.table)
 
 
 def test_the_order_of_the_models_changes_no_figure(fake_alignment, rng):
     alignment = fake_alignment(8, metrics=("cknna",))
     shuffled = alignment.permuted(rng.permutation(8))
-    first, second = render(alignment), render(shuffled)
+    first, second = (render(one, figures=["svg"]) for one in (alignment, shuffled))
     heatmap = "figures/heatmap-cknna.svg"
     assert first[heatmap] == second[heatmap]
     assert first["figures/pairs-cknna.svg"] == second["figures/pairs-cknna.svg"]
@@ -135,10 +150,14 @@ def test_hostile_names_are_text(fake_alignment, tmp_path):
     alignment = dataclasses.replace(
         alignment, cards={c.id: c for c in cards}, diagnostics=diagnostics, facts=facts
     )
-    index = write_report(alignment, tmp_path, title=evil)
+    index = write_report(alignment, tmp_path, title=evil, figures=["svg"])
     page = Page(index.read_text())
-    assert page.tags.count("script") == 1
+    assert page.tags.count("script") == 6
     assert "".join(page.texts).count(evil) > 8
+    assert evil in [model["id"] for model in page.data["data-explorer"]["datasets"][0]["models"]]
+    charts = json.dumps(page.data["data-charts"])
+    assert "&lt;script" in charts
+    assert "<script" not in charts  # plotly reads tags
     svg = (tmp_path / "figures/heatmap-mutual_knn.svg").read_text()
     assert "<script" not in svg
     assert "&lt;script&gt;" in svg
@@ -148,7 +167,7 @@ def test_hostile_names_are_text(fake_alignment, tmp_path):
 def test_few_models_make_a_page(fake_alignment, tmp_path, count):
     index = write_report(fake_alignment(count), tmp_path)
     words = "".join(Page(index.read_text()).texts)
-    assert ("needs at least two models" in words) == (count == 1)
+    assert ("it needs two models" in words) == (count == 1)
 
 
 def test_a_page_without_any_value_says_so(fake_alignment, tmp_path):
@@ -183,13 +202,25 @@ def test_nested_diagnostics_of_the_engine_are_read(fake_alignment, tmp_path):
 
 
 def test_a_second_report_replaces_the_first_and_leaves_other_files(fake_alignment, tmp_path):
-    write_report(fake_alignment(2, metrics=("mutual_knn", "cknna")), tmp_path)
-    (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
-    write_report(fake_alignment(2, metrics=("cknna",)), tmp_path)
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert names == {"heatmap-cknna.png", "heatmap-cknna.svg", "pairs-cknna.png", "pairs-cknna.svg",
+    write_report(fake_alignment(2, metrics=("mutual_knn", "cknna")), tmp_path, figures=["png"])
+    figures = tmp_path / "figures"
+    assert {path.name for path in figures.glob("*.png")} == {
+        "heatmap-mutual_knn.png", "heatmap-cknna.png", "pairs-mutual_knn.png", "pairs-cknna.png"
+    }  # fmt: skip
+    (figures / "mine.png").write_bytes(b"mine")
+    write_report(fake_alignment(2, metrics=("cknna",)), tmp_path, figures=["pdf", "svg"])
+    names = {path.name for path in figures.iterdir() if not path.name.startswith(".")}
+    assert names == {"heatmap-cknna.pdf", "heatmap-cknna.svg", "pairs-cknna.pdf", "pairs-cknna.svg",
                      "mine.png"}  # fmt: skip
+    write_report(fake_alignment(2, metrics=("cknna",)), tmp_path)
+    assert [path.name for path in figures.iterdir()] == ["mine.png"]
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_unknown_figures_are_refused_before_anything_is_written(fake_alignment, tmp_path):
+    with pytest.raises(ValueError, match=r"as png, svg, pdf: got \['gif'\]"):
+        write_report(fake_alignment(2), tmp_path / "out", figures=["png", "gif"])
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_index_is_written_last(fake_alignment, tmp_path, monkeypatch):
@@ -202,8 +233,7 @@ def test_index_is_written_last(fake_alignment, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", record)
     write_report(fake_alignment(2), tmp_path)
-    assert done[-1] == "index.html"
-    assert len(done) == 10
+    assert done == ["table.csv", "table.parquet", "index.html"]
 
 
 def test_an_unwritable_place_is_refused_before_drawing(fake_alignment, tmp_path):
@@ -213,7 +243,7 @@ def test_an_unwritable_place_is_refused_before_drawing(fake_alignment, tmp_path)
         write_report(fake_alignment(2), blocked / "report")
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2", "plotly"])
 def test_a_missing_extra_is_named(fake_alignment, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'jaxalign\[report\]'"):
@@ -221,10 +251,91 @@ def test_a_missing_extra_is_named(fake_alignment, tmp_path, monkeypatch, package
     assert not (tmp_path / "out").exists()
 
 
-def test_pairs_beyond_the_limit_are_counted(fake_alignment, monkeypatch):
-    from jaxalign.report import tables
+def unpacked(metric, name, m):
+    """Matrix of one column of the explorer, by the rule that its docstring states."""
+    packed = metric["columns"][name]
+    size = m * (m + 1) // 2 if metric["symmetric"] else m * m
+    if not isinstance(packed, str):
+        return np.full((m, m), np.nan if packed is None else packed)
+    values = np.frombuffer(base64.b64decode(packed), "<f4")
+    assert len(values) == size
+    if not metric["symmetric"]:
+        return values.reshape(m, m)
+    matrix = np.empty((m, m))
+    at = iter(values)
+    for i in range(m):
+        for j in range(i, m):
+            matrix[i, j] = matrix[j, i] = next(at)
+    return matrix
 
-    monkeypatch.setattr(tables, "MAX_PAIRS", 5)
-    files = render(fake_alignment(4, metrics=("mutual_knn",)))
-    assert "1 further pair" in files["index.html"].decode()
-    assert len(pd.read_csv(io.BytesIO(files["table.csv"]))) == 10
+
+def test_the_matrix_holds_every_score_of_every_data_set(fake_alignment):
+    metrics = ("mutual_knn", "information_imbalance")
+    alignments = {"qm9": fake_alignment(5, metrics=metrics), "a b": fake_alignment(3, seed=1)}
+    alignments["qm9"].scores["mutual_knn"][1, 3] = alignments["qm9"].scores["mutual_knn"][3, 1] = (
+        np.nan
+    )
+    page = Page(render(alignments)["index.html"].decode())
+    datasets = page.data["data-explorer"]["datasets"]
+    assert [found["name"] for found in datasets] == ["qm9", "a b"]
+    for found, alignment in zip(datasets, alignments.values(), strict=True):
+        m = len(alignment.cards)
+        assert [model["id"] for model in found["models"]] == list(alignment.cards)
+        for metric in found["metrics"]:
+            scores = alignment.scores[metric["id"]]
+            if metric["symmetric"]:
+                scores = np.triu(scores) + np.triu(scores, 1).T
+            np.testing.assert_allclose(unpacked(metric, "value", m), scores, rtol=1e-6)
+            assert np.isnan(unpacked(metric, "q", m)).all()
+            assert sorted(metric["order"]) == list(range(m))
+    assert "2 data sets" in "".join(page.texts)
+    assert {"qm9", "a b"} <= set(page.texts)
+
+
+def test_claims_come_first_with_their_verdicts_in_words(fake_alignment):
+    tests = [("T1", "supported", 0.5), ("T2", "not supported", -0.5), ("T2", "supported", 0.1),
+             ("T3", "not testable here", math.nan)]  # fmt: skip
+    claims = pd.DataFrame(
+        {
+            **{"claim": name, "statement": f"{name} is so", "tested": "a mean", "models": "10"},
+            **{"data": "qm9", "n": 2000, "estimate": estimate, "low": estimate - 0.1},
+            **{"high": estimate + 0.1, "p": 0.0123, "verdict": verdict, "covers": "all"},
+        }
+        for name, verdict, estimate in tests
+    )
+    page = render(fake_alignment(3, metrics=("mutual_knn",)), claims=claims)["index.html"].decode()
+    overview = page[page.index('id="overview"') : page.index('id="matrix"')]
+    badges = re.findall(r'class="badge (\w+)">([^<]+)<', overview)
+    assert badges == [("yes", "supported"), ("open", "mixed"), ("open", "not testable here")]
+    assert overview.index("T1 is so") < overview.index("What stands out")
+    every = page[page.index('<section class="view" id="claims"') :]
+    assert "0.400 to 0.600" in every
+    assert "−0.600 to −0.400" in every
+    assert "0.012" in every
+    assert re.findall(r'class="badge (\w+)"', every) == ["yes", "no", "yes", "open"]
+
+
+def test_a_run_of_another_version_is_named_and_lacks_nothing_else(fake_alignment):
+    alignment = fake_alignment(3, metrics=("mutual_knn",))
+    versions = {**alignment.diagnostics["versions"], "jaxalign": "0.0.7"}
+    facts = {**alignment.diagnostics, "versions": versions}
+    words = "".join(
+        Page(render(dataclasses.replace(alignment, diagnostics=facts))["index.html"].decode()).texts
+    )
+    assert "The run was made with jaxalign 0.0.7 and this page with" in words
+
+
+def test_two_views_of_one_name_are_refused():
+    view = View("tree", "Tree", "A tree.")
+    with pytest.raises(
+        ValueError, match=r"views of a page need names of their own: got \['tree'\]"
+    ):
+        render_page(title="T", lead="L", views={"": [view], "More": [view]})
+    with pytest.raises(ValueError, match=r"got \['overview'\]"):
+        render_page(title="T", lead="L", views={"": [View("overview", "O", "")]})
+
+
+def test_numbers_that_are_no_json_become_null():
+    chart = Chart("c", "C", "a", "c", {"data": [{"y": np.array([1.0, np.nan])}], "layout": {}})
+    page = render_page(title="T", lead="L", views={"": [View("v", "V", "", (chart,))]})
+    assert Page(page.decode()).data["data-charts"]["c"]["data"] == [{"y": [1.0, None]}]

@@ -72,10 +72,10 @@ def test_the_page_has_the_section(fake_alignment, summary):
     alignment = fake_alignment(3, metrics=("mutual_knn",))
     assert read_curves(alignment.diagnostics) is None
     with_curves = {**alignment.diagnostics, "score_curves": summary}
-    files = render(dataclasses.replace(alignment, diagnostics=with_curves))
+    files = render(dataclasses.replace(alignment, diagnostics=with_curves), figures=["svg"])
     page = files["index.html"].decode()
     assert 'href="#sizes"' in page
     assert "The order of pairs depends on the number of structures: " in page
-    assert b"structures N" in files["figures/sizes.svg"]
+    assert b"structures N" in files["figures/sizes-1.svg"]
     assert "Score curves" not in page  # not repeated among the facts of the run
-    assert "figures/sizes.svg" not in render(alignment)
+    assert 'id="sizes"' not in render(alignment)["index.html"].decode()

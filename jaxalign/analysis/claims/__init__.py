@@ -1,0 +1,1 @@
+"""Published claims about the convergence of models of matter, tested on the runs of a study."""

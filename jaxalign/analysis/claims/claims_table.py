@@ -1,0 +1,122 @@
+"""All claims of a study in one table: one row a test, and one verdict a claim."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import pandas as pd
+
+from jaxalign.analysis.claims import (
+    accuracy,
+    dimension,
+    distribution,
+    grouping,
+    modalities,
+    neighborhoods,
+)
+from jaxalign.analysis.claims.claim import VERDICTS, Claim, combined_verdict
+from jaxalign.analysis.claims.study_runs import StudyRuns
+
+CLAIMS: Mapping[str, Callable[[StudyRuns], list[Claim]]] = MappingProxyType(
+    {
+        "T1": dimension.published_dimension,
+        "T2": dimension.higher_dimension,
+        "T3": neighborhoods.growth_with_k,
+        "T4": neighborhoods.metrics_agree,
+        "T5": grouping.families_align,
+        "T6": modalities.strings_and_structures,
+        "T7": distribution.what_groups_models,
+        "T8": distribution.less_information,
+        "T9": accuracy.accuracy_and_alignment,
+        "T10": grouping.tree_recovers_families,
+        "T11": modalities.proteins_align_more,
+    }
+)
+_LEAST_P = 1e-6  # smaller ones say no more, and depend on the far tail of a null
+COLUMNS = tuple(field.name for field in dataclasses.fields(Claim))
+
+
+def claims_table(runs: StudyRuns) -> pd.DataFrame:
+    """Tests every claim on the runs of a study.
+
+    Args:
+      runs: alignments of several data sets, or of one: what it cannot test is said.
+
+    Returns:
+      One row a test, in the order of the claims: the fields of `Claim`.
+    """
+    rows = [dataclasses.asdict(claim) for test in CLAIMS.values() for claim in test(runs)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def verdict_table(claims: pd.DataFrame) -> pd.DataFrame:
+    """One row a claim.
+
+    Args:
+      claims: of `claims_table`.
+
+    Returns:
+      `claim`, `statement`, `verdict` (that of all tests that could be made; `mixed` if they
+      disagree) and `tests`: how many came out how, in words.
+    """
+    rows = []
+    for name, tests in claims.groupby("claim", sort=False):
+        found = tests["verdict"].tolist()
+        counts = [f"{found.count(v)} {v}" for v in VERDICTS if v in found]
+        rows.append(
+            {
+                "claim": name,
+                "statement": tests["statement"].iloc[0],
+                "verdict": combined_verdict(found),
+                "tests": ", ".join(counts),
+            }
+        )
+    return pd.DataFrame(rows, columns=["claim", "statement", "verdict", "tests"])
+
+
+def claims_markdown(claims: pd.DataFrame) -> str:
+    """The claims as Markdown: the verdicts, then every test with its numbers.
+
+    Args:
+      claims: of `claims_table`.
+    """
+    verdicts = verdict_table(claims)
+    lines = ["| claim | statement | verdict | tests |", "| --- | --- | --- | --- |"]
+    lines += [_row(row) for row in verdicts.itertuples(index=False)]
+    for name, tests in claims.groupby("claim", sort=False):
+        first = tests.iloc[0]
+        verdict = verdicts.set_index("claim").loc[name, "verdict"]
+        lines += ["", f"### {name}: {verdict}", "", first["statement"], ""]
+        lines += [f"*What this covers.* {first['covers']}", ""]
+        lines += ["| data | tested | models | n | estimate | 95 % interval | p | verdict | |"]
+        lines += ["|" + " --- |" * 9]
+        lines += [_row(_cells(test)) for _, test in tests.iterrows()]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(test: pd.Series) -> list[str]:
+    interval = ""
+    if math.isfinite(test["low"]) and math.isfinite(test["high"]):
+        interval = f"{_number(test['low'])} to {_number(test['high'])}"
+    n = f"{test['n']:,}" if test["n"] else ""
+    p = "" if math.isnan(test["p"]) else _p_value(test["p"])
+    numbers = [n, _number(test["estimate"]), interval, p]
+    words = [test["data"], test["tested"], test["models"]]
+    return [*words, *numbers, f"**{test['verdict']}**", test["reason"]]
+
+
+def _row(cells) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.2g}" if p >= _LEAST_P else f"< {_LEAST_P:g}"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

@@ -1,0 +1,73 @@
+"""Writes docs/results.md from a finished study: how it was made, verdicts, every test.
+
+Usage:
+    python scripts/results_doc.py WORKDIR
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from jaxalign.analysis.claims.claims_table import claims_markdown
+from jaxalign.analysis.claims.study import Study, load_study
+from jaxalign.analysis.claims.study_runs import compared, structure_count
+
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+_HEAD = """# Do models of matter converge?
+
+Eleven claims of Edamadaka, Yang, Li and Gómez-Bombarelli (arXiv:2512.03750, 2025), tested with the
+encoders and data at hand. Written by `python scripts/results_doc.py WORKDIR` from the study that
+
+    {command}
+
+made on {date}. Verdicts follow from the interval of each test by rules that stand in the docstrings
+of `jaxalign/analysis/claims/`, written before the numbers were seen: *supported*, the interval lies
+on the side of the claim; *not supported*, on the other side; *inconclusive*, it covers the border;
+*mixed*, tests of one claim disagree; *not testable here*, models, data or labels are missing. p is
+that of a single test, not corrected for their number. The k of every metric, the weights, the data
+and the seeds are in the config.
+
+"""
+
+
+def page(study: Study) -> str:
+    """The text of docs/results.md."""
+    facts = study.facts
+    # The folder of this run says nothing to others.
+    command = re.sub(r"--workdir[= ]\S+", "--workdir=W", facts["command"])
+    head = _HEAD.format(command=command, date=facts["date"])
+    return head + _runs(study) + "\n## Verdicts\n\n" + claims_markdown(study.claims)
+
+
+def _runs(study: Study) -> str:
+    names = ("data set", "structures", "trained encoders", "other models", "seconds")
+    lines = ["## Runs", "", f"| {' | '.join(names)} |", "|" + " --- |" * len(names)]
+    for name, run in study.alignments.items():
+        trained = compared(run)
+        stages = ", ".join(f"{stage} {s:,.0f}" for stage, s in run.diagnostics["seconds"].items())
+        others = len(run.cards) - len(trained)
+        lines.append(
+            f"| {name} | {structure_count(run):,} | {len(trained)} | {others} | {stages} |"
+        )
+    machine = study.facts["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    trained = {name for run in study.alignments.values() for name in compared(run)}
+    lines += [
+        "",
+        f"{len(trained)} trained encoders in all. Seconds are those of the last call: what an "
+        "earlier one had finished was reused.",
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['platform']}; Python {machine['python']}, {versions}.",
+    ]
+    for name, reason in study.facts["failed"].items():
+        lines.append(f"{name} is left out: {reason}.")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    PAGE.write_text(page(load_study(sys.argv[1])), encoding="utf-8")
+    print(f"wrote {PAGE}")
