@@ -184,7 +184,10 @@ def test_first_model_alone(write, chains):
     np.testing.assert_allclose(found[0].backbone, chains[0].backbone, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind == "cif" else pytest.param(kind, marks=pytest.mark.slow) for kind in WRITERS],
+)
 def test_ten_thousand_residues(write, rng, kind):
     sequence = "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 10_500))
     backbone = bonded(100)[np.arange(10_500) % 100]  # coordinates of the PDB format have 4 digits

@@ -106,7 +106,7 @@ def _effects(
     tested = f"{words}: effect on calibrated CKNNA of shared training data − of shared family"
     labels = (runs.corpora(models), families(models, runs.cards))
     shared = [same_label(labels_of(models, own)) for own in labels]
-    row = _difference(values, *shared, positive=inside)
+    row = _difference(values, *shared, models=models, positive=inside)
     if math.isnan(row["coefficient"]):
         return untestable(T7, str(row["reason"]), tested=tested, data=data, n=n)
     effects = matrix_regression(values, {"data": shared[0], "family": shared[1]})
@@ -132,12 +132,13 @@ def _difference(
     data: Float64[np.ndarray, "m m"],
     family: Float64[np.ndarray, "m m"],
     *,
+    models: Sequence[str],
     positive: bool,
 ) -> pd.Series:
     """The row of b₁ − b₂."""
     terms = {"difference": (data - family) / 2, "sum": (data + family) / 2}
     alternative = "greater" if positive else "less"
-    return matrix_regression(values, terms, alternative=alternative).iloc[0]
+    return matrix_regression(values, terms, alternative=alternative, clusters=models).iloc[0]
 
 
 def less_information(runs: StudyRuns) -> list[Claim]:

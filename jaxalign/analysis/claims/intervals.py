@@ -113,17 +113,17 @@ def rank_agreement(
     kept = complete_models(a + b)
     ranks = [_standard_ranks(matrix[np.ix_(kept, kept)]) for matrix in (a, b)]
     chosen = [names[i] for i in kept]
-    own = None if clusters is None else [clusters[name] for name in chosen]
-    row, unit = _mantel(ranks, own, seed), "models" if own is None else "families"
-    if own is not None and math.isnan(row["low"]):  # a family in nearly every pair
-        row, unit = _mantel(ranks, None, seed), "models"
+    own = chosen if clusters is None else [clusters[name] for name in chosen]
+    row, unit = _mantel(ranks, own, seed), "models" if clusters is None else "families"
+    if clusters is not None and math.isnan(row["low"]):  # a family in nearly every pair
+        row, unit = _mantel(ranks, chosen, seed), "models"
     low, high = (float(np.clip(row[end], -1.0, 1.0)) for end in ("low", "high"))
     found = Estimate(float(row["coefficient"]), low, high, float(row["p"]))
     return RankAgreement(found, unit, int(row["pairs"]))
 
 
 def _mantel(
-    ranks: Sequence[Float64[np.ndarray, "m m"]], clusters: Sequence[str] | None, seed: int
+    ranks: Sequence[Float64[np.ndarray, "m m"]], clusters: Sequence[str], seed: int
 ) -> pd.Series:
     return matrix_regression(
         ranks[0], {"second": ranks[1]}, clusters=clusters, alternative="greater", seed=seed

@@ -142,7 +142,7 @@ def block_contrast(
         {"same": same},
         permutations=permutations,
         alternative=alternative,
-        clusters=None if clusters is None else labels_of(chosen, clusters),
+        clusters=chosen if clusters is None else labels_of(chosen, clusters),
         confidence=confidence,
         seed=seed,
     ).iloc[0]

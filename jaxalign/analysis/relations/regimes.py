@@ -211,7 +211,7 @@ def grouping_effects(
             {kind: same_label(labels_of(chosen, own)) for kind, own in groups.items()},
             permutations=permutations,
             alternative=alternative,
-            clusters=None if clusters is None else labels_of(chosen, clusters),
+            clusters=chosen if clusters is None else labels_of(chosen, clusters),
             seed=seed,
         )
         table.insert(0, "scope", scope)
