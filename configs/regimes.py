@@ -8,8 +8,9 @@ every data set's own results the run writes `claims.csv`, `claims.md` and `repor
 all of them: eleven published claims about the convergence of such models, each with estimate,
 interval, p and a verdict. docs/results.md holds them from a run made here.
 
-Some 450 MB of weights are fetched into the cache first. Expected time on two CPU cores: 50 minutes;
-the same command resumes. What the networks alone take, from their measured rates:
+Some 450 MB of weights are fetched into the cache first. Expected time on two idle CPU cores: 50
+minutes, a sum of measured rates; the same command resumes. On two cores that did other work, too,
+the networks alone took 52. What they take on idle ones:
 
 | data set           | encoders                                    | minutes |
 |--------------------|---------------------------------------------|---------|

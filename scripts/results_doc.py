@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from jaxalign.analysis.claims.claims_table import claims_markdown
@@ -56,28 +57,35 @@ def _against(study: Study) -> str:
 
 
 def _runs(study: Study) -> str:
-    names = ("data set", "structures", "trained encoders", "other models", "seconds")
+    names = ("data set", "structures", "trained encoders", "other models", "minutes of embedding")
     lines = ["## Runs", "", f"| {' | '.join(names)} |", "|" + " --- |" * len(names)]
     for name, run in study.alignments.items():
         trained = compared(run)
-        stages = ", ".join(f"{stage} {s:,.0f}" for stage, s in run.diagnostics["seconds"].items())
+        minutes = _minutes(run.diagnostics["embedding"].values())
         others = len(run.cards) - len(trained)
         lines.append(
-            f"| {name} | {structure_count(run):,} | {len(trained)} | {others} | {stages} |"
+            f"| {name} | {structure_count(run):,} | {len(trained)} | {others} | {minutes:.1f} |"
         )
     machine = study.facts["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     trained = {name for run in study.alignments.values() for name in compared(run)}
     lines += [
         "",
-        f"{len(trained)} trained encoders in all. Seconds are those of the last call: what an "
-        "earlier one had finished was reused.",
+        f"{len(trained)} trained encoders in all. Minutes are those of the calls that computed the "
+        "rows, the last of which may have been an earlier one.",
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['platform']}; Python {machine['python']}, {versions}.",
     ]
     for name, reason in study.facts["failed"].items():
         lines.append(f"{name} is left out: {reason}.")
     return "\n".join(lines) + "\n"
+
+
+def _minutes(costs: Iterable[str]) -> float:
+    """Sum over models of rows / rate, as a run records them: "2,000 rows at 166 a second, …"."""
+    found = [re.match(r"([\d,]+) rows at ([\d,.]+) a second", cost) for cost in costs]
+    numbers = [[float(part.replace(",", "")) for part in f.groups()] for f in found if f]
+    return sum(rows / rate for rows, rate in numbers) / 60
 
 
 if __name__ == "__main__":

@@ -34,23 +34,25 @@ def overview_view(parts: Sequence[Part]) -> View:
 
 
 def findings(parts: Sequence[Part]) -> list[str]:
-    """Sentences that stand out: all of one data set, two of each of several."""
-    said = []
-    for part in parts:
-        found = _of_one(part)
-        if len(parts) > 1:
-            found = [f"{part.name}: {sentence}" for sentence in found[1:3]]
-        said += found
-    return said
+    """Sentences that stand out; of several data sets those that the table of them cannot say."""
+    if len(parts) == 1:
+        return _scores(parts[0]) + _further(parts[0])
+    return [f"{part.name}: {sentence}" for part in parts for sentence in _further(part)]
 
 
-def _of_one(part: Part) -> list[str]:
+def _scores(part: Part) -> list[str]:
     if part.first is None:
         return []
-    facts, table = part.alignment.diagnostics, part.alignment.table
+    table = part.alignment.table
     tested = bool(table["p"].notna().any()) if "p" in table else False
-    said = summary.findings(part.first, n=part.n, tested=tested)
-    said += failures(read_drifts(facts, part.ids))
+    return summary.findings(part.first, n=part.n, tested=tested)
+
+
+def _further(part: Part) -> list[str]:
+    if part.first is None:
+        return []
+    facts = part.alignment.diagnostics
+    said = failures(read_drifts(facts, part.ids))
     if curves := read_curves(facts):
         said += dependences(curves)
     explained = facts.get("explanations") or {"encoders": ()}

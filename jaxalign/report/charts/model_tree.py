@@ -135,7 +135,7 @@ def tree_figure(places: TreePlaces, source: reading.Source, marks: Marks) -> Poi
         x, y, support = zip(*places.supports, strict=True)
         words = [f"{100 * s:.0f}" for s in support]
         points.append(Points(x, [h - 0.3 for h in y], words=words, color=GRAY))
-    title = "distance along the branches: √JSD of rows of scores (0 the same, 1 disjoint)"
+    title = "distance (√JSD of rows of scores)"
     axis = Axis(title, limits=(-0.02 * across, 1.03 * across))
     listed = dataclasses.replace(row_axis(names, opposite=True), grid=False)
     return PointFigure(axis, listed, tuple(points), tuple(lines), rows=len(names))

@@ -56,7 +56,7 @@ def points_plotly(figure: PointFigure) -> dict[str, Any]:
         "annotations": [_words(region) for region in figure.regions if region.label]
         + [_label(label, figure) for label in figure.labels],
     }
-    if figure.rows:
+    if figure.rows or figure.equal:  # beside a square it would take half of its width
         layout["legend"] |= {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0}
     if figure.equal:
         layout["xaxis"] |= {"constrain": "domain"}
