@@ -5,12 +5,16 @@ BIN    := $(VENV)/bin
 # An environment of its own: the TPU compiler beside a JAX without TPU complains at every start.
 TPU    := .venv-tpu
 DEMO   ?= demo
+# Annotations of shapes and types, checked at run time: a third of the time of a test, hence not in all.
+CHECKED := --jaxtyping-packages=jaxalign,beartype.beartype
+TYPED   := $(addprefix tests/,metrics pairwise significance alignment embeddings)
 
-.PHONY: help demo test test-slow test-tpu bench bench-tpu lint clean
+.PHONY: help demo test test-types test-slow test-tpu bench bench-tpu lint clean
 
 help:
 	@echo "make demo       embed 1,000 molecules with 19 encoders, align them, write a report"
 	@echo "make test       all tests that fit in minutes"
+	@echo "make test-types tests of the engine with all annotations checked at run time"
 	@echo "make test-slow  long fuzzing and kill tests"
 	@echo "make test-tpu   the sharded programs compile for TPU; no TPU is needed"
 	@echo "make bench      throughput of the metrics engine, alone and beside its peers"
@@ -43,8 +47,11 @@ demo: $(VENV)/.installed-all
 test: $(VENV)/.installed-all,test
 	$(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m 'not slow' --ignore=tests/parallel/tpu_compile_test.py
 
+test-types: $(VENV)/.installed-all,test
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m 'not slow' $(CHECKED) $(TYPED)
+
 test-slow: $(VENV)/.installed-all,test
-	$(BIN)/python -m pytest -m slow --ignore=tests/parallel/tpu_compile_test.py
+	$(BIN)/python -m pytest -m slow $(CHECKED) --ignore=tests/parallel/tpu_compile_test.py
 
 test-tpu: $(TPU)/.installed
 	$(TPU)/bin/python -m pytest -m tpu_compile tests/parallel/tpu_compile_test.py

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -48,7 +49,7 @@ def start_command(
     """Starts `python WORDS`, in a session of its own.
 
     Args:
-      words: `["-m", module, …]` or `[script, …]`.
+      words: `["-m", package, …]`, whose `__main__` has a `main`, or `[script, …]`.
       stdin: file to read.
       stdout: file to write.
       stderr: file to write.
@@ -124,7 +125,8 @@ def _status(words: list[str]) -> int:
     try:
         if words[0] == "-m":
             sys.argv = [words[1], *words[2:]]
-            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+            # Not by runpy, which would leave type-checked bytecode where plain processes find it.
+            importlib.import_module(f"{words[1]}.__main__").main()
         else:
             sys.argv = list(words)
             runpy.run_path(words[0], run_name="__main__")

@@ -6,7 +6,6 @@ import traceback
 import warnings
 
 import jax
-from jaxtyping import install_import_hook
 
 
 def main() -> int:
@@ -30,7 +29,6 @@ def main() -> int:
         heartbeat_timeout_seconds=heartbeat,
         shutdown_timeout_seconds=heartbeat,
     )
-    install_import_hook("jaxalign", "beartype.beartype")
     source = compile(sys.stdin.read(), f"<source of process {process_id}>", "exec")
     try:
         exec(source, {"__name__": "__main__", "jax": jax, "process_id": process_id})
