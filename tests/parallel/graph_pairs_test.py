@@ -22,13 +22,8 @@ ORDERED = (jaccard_knn_term, lcs_knn_term, edit_knn_term, cycle_knn_term)
 
 
 # Beyond 32 neighbors lists are compared by a table.
-@pytest.mark.parametrize(
-    ("k", "terms"),
-    [
-        (9, COMMON + ORDERED),
-        pytest.param(40, COMMON, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "terms"), [(9, COMMON + ORDERED), (40, COMMON)])
 def test_terms_have_the_bits_of_one_device(rng, k, terms):
     near = oracles.anisotropic(rng, N, 12, 0.998)
     inputs = [near, near[rng.integers(0, 60, N)], np.round(near, 2)]

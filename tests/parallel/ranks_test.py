@@ -52,6 +52,7 @@ def case(rng):
     return models, ids, list(data.values())
 
 
+@pytest.mark.slow  # the information imbalance of a mesh is compared exactly in align_test
 def test_sums_do_not_depend_on_devices(rng):
     models, ids, data = case(rng)
     expected = reference.rank_sums(ids, [reference.rank_table(x) for x in data])
