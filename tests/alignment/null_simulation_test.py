@@ -157,7 +157,12 @@ def test_closed_form_moments_are_those_of_sampled_permutations(rng, make):
     everything = {model.name: model.name for model in inputs.models}
     sampling = Sampling(exchangeable_cells(n), permutations, encoders=everything, words="")
     drawn = sample_scores(state, scores, sampling)
+    # Two graphs that both break many ties by row number have no closed form.
+    without = {cell[0].metric.id for cell in drawn if cell not in state.nulls}
+    assert without <= (set(GRAPHS) if make is duplicates else set())
     for cell, samples in drawn.items():
+        if cell not in state.nulls:
+            continue
         null = state.nulls[cell]
         error = null.sd / np.sqrt(permutations)
         assert abs(samples.mean() - null.mean) < 5 * error, cell
