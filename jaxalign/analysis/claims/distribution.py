@@ -106,11 +106,12 @@ def _effects(
     tested = f"{words}: effect on calibrated CKNNA of shared training data − of shared family"
     labels = (runs.corpora(models), families(models, runs.cards))
     shared = [same_label(labels_of(models, own)) for own in labels]
-    row = _difference(values, *shared, models=models, positive=inside)
+    effects = _effects_of(values, *shared, models=models, positive=inside)
+    row = effects.iloc[0]
     if math.isnan(row["coefficient"]):
         return untestable(T7, str(row["reason"]), tested=tested, data=data, n=n)
-    effects = matrix_regression(values, {"data": shared[0], "family": shared[1]})
-    of_data, of_family = effects["coefficient"].tolist()
+    difference, total = effects["coefficient"].tolist()
+    of_data, of_family = (total + difference) / 2, (total - difference) / 2
     return judged(
         T7,
         tested=f"{tested}; jackknife over models, models permuted",
@@ -127,18 +128,18 @@ def _effects(
     )
 
 
-def _difference(
+def _effects_of(
     values: Float64[np.ndarray, "m m"],
     data: Float64[np.ndarray, "m m"],
     family: Float64[np.ndarray, "m m"],
     *,
     models: Sequence[str],
     positive: bool,
-) -> pd.Series:
-    """The row of b₁ − b₂."""
+) -> pd.DataFrame:
+    """The rows of b₁ − b₂ and b₁ + b₂."""
     terms = {"difference": (data - family) / 2, "sum": (data + family) / 2}
     alternative = "greater" if positive else "less"
-    return matrix_regression(values, terms, alternative=alternative, clusters=models).iloc[0]
+    return matrix_regression(values, terms, alternative=alternative, clusters=models)
 
 
 def less_information(runs: StudyRuns) -> list[Claim]:

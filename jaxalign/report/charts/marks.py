@@ -8,7 +8,6 @@ from types import MappingProxyType
 from jaxalign.models.card import ModelCard
 from jaxalign.report.charts.points import GRAY, SYMBOLS
 from jaxalign.report.colors import modality_colors
-from jaxalign.report.relations import RELATIONS
 
 # Tol, "Colour schemes" (SRON, 2021), muted: none of them is the color of a modality.
 _FAMILIES = (
@@ -61,11 +60,6 @@ class Marks:
 def relation_mark(relation: str) -> tuple[str, str]:
     """Color and symbol of a kind of pair, a key of `RELATIONS`."""
     return _RELATIONS[relation]
-
-
-def relation_words(relation: str) -> str:
-    """A kind of pair for people."""
-    return RELATIONS[relation]
 
 
 def modality_words(modality: str) -> str:
