@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxalign.analysis.claims import (
     accuracy,
+    convergence,
     dimension,
     distribution,
     grouping,
@@ -35,6 +36,13 @@ CLAIMS: Mapping[str, Callable[[StudyRuns], list[Claim]]] = MappingProxyType(
         "T11": modalities.proteins_align_more,
     }
 )
+"""The published claims."""
+
+OF_TRAINING: Mapping[str, Callable[[StudyRuns], list[Claim]]] = MappingProxyType(
+    {"T9b": convergence.training_and_alignment}
+)
+"""What networks that were trained here, with all their checkpoints, can be asked beyond these."""
+
 _LEAST_P = 1e-6  # smaller ones say no more, and depend on the far tail of a null
 COLUMNS = tuple(field.name for field in dataclasses.fields(Claim))
 
@@ -43,12 +51,15 @@ def claims_table(runs: StudyRuns) -> pd.DataFrame:
     """Tests every claim on the runs of a study.
 
     Args:
-      runs: alignments of several data sets, or of one: what it cannot test is said.
+      runs: alignments of several data sets, or of one: what it cannot test is said. If they hold
+        trajectories of training, the claims are those of `OF_TRAINING`, else the published ones.
 
     Returns:
       One row a test, in the order of the claims: the fields of `Claim`.
     """
-    rows = [dataclasses.asdict(claim) for test in CLAIMS.values() for claim in test(runs)]
+    trained = any(convergence.FACT in run.diagnostics for run in runs.alignments.values())
+    tests = (OF_TRAINING if trained else CLAIMS).values()
+    rows = [dataclasses.asdict(claim) for test in tests for claim in test(runs)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -1,0 +1,1 @@
+"""Does alignment rise as networks train and grow? Trajectories, slopes and exceptions."""
