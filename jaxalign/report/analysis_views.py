@@ -14,12 +14,14 @@ from jaxalign.report.charts.model_tree import tree_view
 from jaxalign.report.charts.performance import performance_view
 from jaxalign.report.charts.reading import Report, plural, read_report
 from jaxalign.report.charts.regimes import regimes_view
+from jaxalign.report.charts.training import training_view
 from jaxalign.report.labels import joined
 from jaxalign.report.nearest import nearest_view
 from jaxalign.report.source import AlignmentLike
 from jaxalign.report.views import View
 
 _VIEWS = (
+    training_view,
     nearest_view,
     tree_view,
     map_view,
