@@ -23,6 +23,10 @@ class JaxalignError(Exception):
     """
 
 
+class MissingExtraError(JaxalignError):
+    """Packages that an extra of jaxalign brings are not installed; the message names the extra."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Score:
     """One alignment value with everything needed to read it.

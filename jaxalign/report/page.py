@@ -11,14 +11,10 @@ import pandas as pd
 
 from jaxalign.archives.atomic import atomic_write, require_writable
 from jaxalign.report.source import FIGURES, AlignmentLike
-from jaxalign.types import JaxalignError
+from jaxalign.types import MissingExtraError as MissingExtraError
 
 _WRITTEN = ".figures-of-the-report"
 _EXTRA = ("matplotlib", "jinja2", "plotly")
-
-
-class MissingExtraError(JaxalignError):
-    """The packages that draw the report are not installed."""
 
 
 def write_report(

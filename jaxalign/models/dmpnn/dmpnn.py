@@ -43,11 +43,19 @@ from jaxalign.models.weight_files.weights import StateDict, check_params
 
 HIDDEN = 300
 DEPTH = 3
-LAYERS = (*(f"message_{step}" for step in range(1, DEPTH + 1)), "atoms")
+_ATOMS = "atoms"
 # Small steps: the time grows with the padded size, and a compilation takes about a second.
 BUCKETS = (4, 6, 8, 9, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256)
 ATOMS_PER_BATCH = 768  # larger batches are no faster on CPUs and waste more slots
 _HIGHEST = jax.lax.Precision.HIGHEST  # one bfloat16 pass would not agree with the original
+
+
+def layer_names(depth: int) -> tuple[str, ...]:
+    """Names of the selectable layers of a network of some depth, first to last."""
+    return (*(f"message_{step}" for step in range(1, depth + 1)), _ATOMS)
+
+
+LAYERS = layer_names(DEPTH)
 
 
 def line_graph(
@@ -73,17 +81,19 @@ class DirectedMessagePassing(nn.Module):
 
     Attributes:
       hidden: width of all states.
+      depth: number of messages.
     """
 
     hidden: int = HIDDEN
+    depth: int = DEPTH
 
     @nn.compact
     def __call__(
-        self, batch: Mapping[str, Any], layer: str = LAYERS[-1]
+        self, batch: Mapping[str, Any], layer: str = _ATOMS
     ) -> Float[Array, "batch atoms d"]:
         """States of one layer; later layers are not computed. Rows of padding mean nothing."""
         atoms, bonds = batch["atoms"], batch["bonds"]
-        steps = LAYERS.index(layer) + 1 if layer != LAYERS[-1] else DEPTH
+        steps = min(layer_names(self.depth).index(layer) + 1, self.depth)
         one_hot = functools.partial(jax.nn.one_hot, num_classes=atoms.shape[1], dtype=atoms.dtype)
         # Padding has atom −1, which one_hot maps to zeros: its edges stay 0 and reach no atom.
         sent = self._dense("input_atoms")(atoms)
@@ -95,7 +105,7 @@ class DirectedMessagePassing(nn.Module):
         for _ in range(1, steps):
             edges = nn.relu(inputs + update(_product("bef,bfd->bed", feeds, edges)))
         messages = _product("bea,bed->bad", one_hot(batch["receivers"]), edges)
-        return messages if layer != LAYERS[-1] else self._readout(atoms, messages)
+        return messages if layer != _ATOMS else self._readout(atoms, messages)
 
     def _readout(
         self, atoms: Float[Array, "batch atoms x"], messages: Float[Array, "batch atoms d"]

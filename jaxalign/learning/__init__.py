@@ -1,0 +1,1 @@
+"""Learning with alignment: train small networks, watch them converge, distil and choose models."""

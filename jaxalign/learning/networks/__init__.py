@@ -1,0 +1,1 @@
+"""Small Flax networks of different inductive bias, made to be trained here."""
