@@ -1,29 +1,41 @@
 """Structures per second of our encoders and of the original packages, in one run.
 
     python benchmarks/embed_throughput.py --models=chgnet-0.3.0 --dataset=crystals --n=1000
+    python benchmarks/embed_throughput.py --models=uma-random --n=48 --cpu_devices=2
 
 Needs the original package in the environment (BUILD.md says how each is installed). Both sides get
 the same structures and the same cores, make their own graphs, and return mean-pooled rows of the
 same layer, which are compared. They run by turns: the ratio is the median over the repeats of
 (time of the original / time of ours) of neighboring runs. A warm-up run of each, which also
-compiles, is not counted. Results are merged into benchmarks/results/embed_throughput.json.
+compiles, is not counted. With `--cpu_devices=2` ours divides its batches among so many virtual
+devices of the processor, as `jaxalign run --cpu_devices=2` does; the cores stay the same. Results
+are merged into benchmarks/results/embed_throughput.json.
+
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/embed_throughput.py --clock=cpu --models=…
+
+counts the processor's time instead of the clock on the wall: on one core it does not depend on what
+else the machine does. These results go to benchmarks/results/embed_throughput_one_core.json.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import app, flags
+from jax.sharding import Mesh
 
 import jaxalign as ja
 from jaxalign.archives.atomic import write_json
 from jaxalign.embeddings.extract import embed_structures
 from jaxalign.models.registry import load_model
+from jaxalign.parallel.mesh import make_mesh
 from jaxalign.profiling.machine import machine
 
 _MODELS = flags.DEFINE_list("models", None, "Registry ids.", required=True)
@@ -32,7 +44,15 @@ _ELEMENTS = flags.DEFINE_list("elements", None, "Only structures made of these e
 _N = flags.DEFINE_integer("n", 1000, "Structures.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of their draw.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Counted runs of each side.", lower_bound=1)
-_OUT = Path(__file__).parent / "results" / "embed_throughput.json"
+_CPU_DEVICES = flags.DEFINE_integer(
+    "cpu_devices", 1, "Virtual devices of the processor on our side.", lower_bound=1
+)
+_CLOCK = flags.DEFINE_enum(
+    "clock", "wall", ["wall", "cpu"], "What is measured; cpu asks for a single core."
+)
+_RESULTS = Path(__file__).parent / "results"
+_FILES = {"wall": "embed_throughput.json", "cpu": "embed_throughput_one_core.json"}
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 _PACKAGES = ("jaxalign", "jax", "jaxlib", "numpy", "vesin", "torch")
 # First part of a model's id → module of benchmarks/originals.
@@ -68,18 +88,22 @@ def _atoms(structure: ja.Structure) -> int:
 
 
 def _timed(function, structures) -> tuple[float, np.ndarray]:
-    begin = time.perf_counter()
+    clock = _CLOCKS[_CLOCK.value]
+    begin = clock()
     rows = function(structures)
-    return time.perf_counter() - begin, np.asarray(rows)
+    return clock() - begin, np.asarray(rows)
 
 
-def measure(model: str, structures: ja.StructureSet, repeats: int) -> dict:
+def measure(
+    model: str, structures: ja.StructureSet, repeats: int, *, mesh: Mesh | None = None
+) -> dict:
     """Throughput of one model on both sides.
 
     Args:
       model: registry id.
       structures: what to embed.
       repeats: counted runs of each side.
+      mesh: devices of our side; None for what `embed_structures` chooses.
 
     Returns:
       Medians and the median ratio, with the difference between the two results.
@@ -88,7 +112,7 @@ def measure(model: str, structures: ja.StructureSet, repeats: int) -> dict:
     facts = {}
 
     def ours(structures):
-        found = embed_structures(encoder, structures, progress=False)
+        found = embed_structures(encoder, structures, progress=False, mesh=mesh)
         facts.update(found.info)
         return found.values
 
@@ -128,13 +152,26 @@ def main(words) -> None:
     structures = ja.load_dataset(
         _DATASET.value, n=_N.value, seed=_SEED.value, elements=_ELEMENTS.value or None
     )
+    if _CLOCK.value == "cpu" and len(os.sched_getaffinity(0)) > 1:
+        raise app.UsageError("--clock=cpu asks for a single core: start with taskset -c 0")
+    out, mesh = _RESULTS / _FILES[_CLOCK.value], None
+    if _CPU_DEVICES.value > 1:
+        jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value)
+        mesh = make_mesh()
     for model in _MODELS.value:
-        row = measure(model, structures, _REPEATS.value)
-        row |= {"dataset": _DATASET.value, "repeats": _REPEATS.value, "machine": machine(_PACKAGES)}
+        row = measure(model, structures, _REPEATS.value, mesh=mesh)
+        row |= {
+            "dataset": _DATASET.value,
+            "repeats": _REPEATS.value,
+            "cpu_devices": _CPU_DEVICES.value,
+            # Processes that wanted a core, in the last minute: ours and the original's are some.
+            "load": os.getloadavg()[0],
+            "machine": machine(_PACKAGES),
+        }
         print(json.dumps(row, indent=1))
-        known = json.loads(_OUT.read_text()) if _OUT.exists() else []
+        known = json.loads(out.read_text()) if out.exists() else []
         rows = [old for old in known if old["model"] != model] + [row]
-        write_json(_OUT, sorted(rows, key=lambda row: row["model"]))
+        write_json(out, sorted(rows, key=lambda row: row["model"]))
 
 
 if __name__ == "__main__":

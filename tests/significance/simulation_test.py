@@ -147,6 +147,9 @@ def test_permutation_p_values_are_uniform(rng, count, groups):
     uniform = [randomized(rng, value, samples) for value, samples in found]
     assert stats.kstest(uniform, "uniform").pvalue > 1e-5
     discrete = np.array([sampled_null(v, s, similarity=True, stopped=False).p for v, s in found])
+    # Super-uniform at every level: nowhere is their distribution function above that of uniform
+    # ones, but for chance.
+    assert stats.kstest(discrete, "uniform", alternative="greater").pvalue > 1e-5
     for level in (0.025, 0.05, 0.1, 0.3):
         assert (discrete <= level).mean() <= level + 4.5 * np.sqrt(level / count)
 
@@ -161,6 +164,7 @@ def test_p_values_of_stopped_sampling_are_super_uniform(rng):
         null = sampled_null(value, drawn, similarity=True, stopped=bool(len(reached)))
         found.append(null.p)
     found = np.array(found)
+    assert stats.kstest(found, "uniform", alternative="greater").pvalue > 1e-5
     for level in (0.01, 0.05, 0.1, 0.3):
         assert (found <= level).mean() <= level + 4 * np.sqrt(level / count)
     # Nor are they wasteful.

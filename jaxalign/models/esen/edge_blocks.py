@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-EDGE_BLOCK = 64
+EDGE_BLOCK = 128
 
 
 def in_blocks(edges: Any) -> Any:

@@ -36,16 +36,16 @@ from jaxalign.models.huggingface.layout import check_depth, convert, own_names
 from jaxalign.models.huggingface.reading import Reading, choose_reading, read_settings
 from jaxalign.models.huggingface.tokenizer import FILES, read_tokenizer
 from jaxalign.models.language.text_tokenizer import TextTokenizer
-from jaxalign.models.language.tokens import collate_tokens, token_count
+from jaxalign.models.language.tokens import (
+    TOKEN_BUCKETS,
+    TOKENS_PER_BATCH,
+    collate_tokens,
+    token_count,
+)
 from jaxalign.models.weight_files.weights import count_params
 from jaxalign.structures.structure import Structure
 
-# Small steps: padding costs time, and a shape compiles in about a second.
-BUCKETS = (
-    *(16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256),
-    *(320, 384, 448, 512, 640, 768, 896, 1024),
-)
-TOKENS_PER_BATCH = 1024
+BUCKETS = (*TOKEN_BUCKETS, 640, 768, 896, 1024)
 READ_FILES = (CONFIG, *WEIGHTS, *FILES)
 """Files of a folder that decide what the encoder is."""
 

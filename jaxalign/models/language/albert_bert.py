@@ -13,13 +13,16 @@ from jaxalign.models.batching import RowBuckets
 from jaxalign.models.bound import bind
 from jaxalign.models.card import ModelCard
 from jaxalign.models.encoder import Encoder, Example, NodeFeatures
-from jaxalign.models.language.tokens import MAX_TOKENS, collate_tokens, token_count
+from jaxalign.models.language.tokens import (
+    TOKEN_BUCKETS,
+    TOKENS_PER_BATCH,
+    collate_tokens,
+    token_count,
+)
 from jaxalign.models.language.transformer import TransformerConfig, hidden_states, param_shapes
 from jaxalign.models.weight_files.weights import StateDict, check_params
 from jaxalign.structures.structure import Structure
 
-BUCKETS = (16, 24, 32, 48, 64, 128, 256, MAX_TOKENS)
-TOKENS_PER_BATCH = 2048
 # Heads of the training tasks, and 0, 1, 2, …, which old files carry along.
 _NOT_NEEDED = ("pooler.", "cls.", "classifier.", "predictions.", "embeddings.position_ids")
 _QKV = ("query", "key", "value")
@@ -130,7 +133,7 @@ def bert_encoder(
 
 _BATCHING = RowBuckets(
     size=token_count,
-    buckets=BUCKETS,
+    buckets=TOKEN_BUCKETS,
     batch_size=lambda bucket: TOKENS_PER_BATCH // bucket,
     pad=collate_tokens,
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jaxalign.models.language.albert_bert import TOKENS_PER_BATCH
 from jaxalign.models.language.residues import ResidueTokens
+from jaxalign.models.language.tokens import TOKENS_PER_BATCH
 from jaxalign.models.language.transformer import TransformerConfig
 from jaxalign.structures.chains import RESIDUES
 

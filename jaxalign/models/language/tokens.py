@@ -13,6 +13,13 @@ from jaxalign.structures.structure import Structure
 from jaxalign.types import JaxalignError
 
 MAX_TOKENS = 512  # learned positions of the reaction language models
+# Small steps: a padded token costs as much as a real one, and a shape compiles in about a second.
+TOKEN_BUCKETS = (
+    *range(12, 64, 4),
+    *(64, 72, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, MAX_TOKENS),
+)
+# Enough rows for the products; the last batch of a chunk, which is seldom full, stays small.
+TOKENS_PER_BATCH = 1024
 
 # Schwaller et al., ACS Cent. Sci. 5, 1572 (2019), section "Data", with `>>` as one token and the
 # ring-bond form %(ddd). Order matters: the first alternative that matches wins.
