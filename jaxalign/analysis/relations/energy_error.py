@@ -16,45 +16,16 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from ase.units import Hartree
-from jaxtyping import Float64
 
-from jaxalign.structures.structure import Structure
+from jaxalign.structures.composition import element_counts as element_counts
+from jaxalign.structures.composition import energy_unit
+from jaxalign.structures.composition import without_composition as without_composition
 
 _MORE = 2  # structures an element that a fit needs, or its residuals mean little
-_UNITS = {"_ev_per_atom": None, "_ev": 1.0, "_hartree": Hartree}
-
-
-def element_counts(structures: Iterable[Structure]) -> pd.DataFrame:
-    """Atoms of every element in every structure.
-
-    Args:
-      structures: unique ids; those without atoms are left out.
-
-    Returns:
-      `[structures, elements]` int64, by id and atomic number; elements that occur, ascending.
-    """
-    numbers = {s.id: s.atomic_numbers for s in structures if s.atomic_numbers is not None}
-    elements = np.unique(np.concatenate([*numbers.values(), np.empty(0)])).astype(np.int64)
-    counts = np.zeros((len(numbers), len(elements)), np.int64)
-    for row, atoms in enumerate(numbers.values()):
-        found, times = np.unique(atoms, return_counts=True)
-        counts[row, np.searchsorted(elements, found)] = times
-    return pd.DataFrame(counts, index=pd.Index(numbers, name="id"), columns=elements)
-
-
-def without_composition(
-    values: Float64[np.ndarray, " n"], counts: Float64[np.ndarray, "n elements"]
-) -> Float64[np.ndarray, " n"]:
-    """Residuals of the least-squares fit of values to counts of elements, without intercept."""
-    present = counts[:, counts.any(axis=0)]
-    # Columns of one scale: a rare element keeps its place above the rank threshold.
-    scaled = present / np.linalg.norm(present, axis=0)
-    return values - scaled @ np.linalg.lstsq(scaled, values, rcond=None)[0]
 
 
 def energy_errors(table: pd.DataFrame, counts: pd.DataFrame, *, label: str) -> pd.DataFrame:
@@ -116,7 +87,5 @@ def _errors(difference: np.ndarray, elements: np.ndarray) -> Mapping[str, float 
 
 
 def _in_ev(values: np.ndarray, atoms: np.ndarray, label: str) -> np.ndarray:
-    for ending, factor in _UNITS.items():
-        if label.endswith(ending):
-            return values * (atoms if factor is None else factor)
-    raise ValueError(f"a label of energies ends with one of {tuple(_UNITS)}: got {label!r}")
+    factor, per_atom = energy_unit(label)
+    return values * factor * (atoms if per_atom else 1)
