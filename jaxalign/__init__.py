@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     from jaxalign.api import score_curves as score_curves
     from jaxalign.api import strata as strata
     from jaxalign.api import write_report as write_report
+    from jaxalign.learning import losses as losses
+    from jaxalign.learning.networks.architectures import build_network as build_network
+    from jaxalign.learning.selection.select import select as select
+    from jaxalign.learning.training.settings import TrainingSettings as TrainingSettings
+    from jaxalign.learning.training.task import make_task as make_task
+    from jaxalign.learning.training.train import train as train
 
 __all__ = [
     "Alignment",
@@ -58,7 +64,9 @@ __all__ = [
     "Score",
     "Structure",
     "StructureSet",
+    "TrainingSettings",
     "align",
+    "build_network",
     "compare",
     "compare_scores",
     "conditional_alignment",
@@ -68,6 +76,8 @@ __all__ = [
     "load",
     "load_dataset",
     "load_weights",
+    "losses",
+    "make_task",
     "metrics",
     "nearest_models",
     "neighbors",
@@ -77,17 +87,30 @@ __all__ = [
     "read_structures",
     "rotation_drift",
     "score_curves",
+    "select",
     "strata",
+    "train",
     "write_report",
 ]
 
 
+_MODULES = {"metrics": "jaxalign.metrics", "losses": "jaxalign.learning.losses"}
+# Not through `api`, which every command imports: orbax takes a second.
+_LEARNING = {
+    "TrainingSettings": "jaxalign.learning.training.settings",
+    "build_network": "jaxalign.learning.networks.architectures",
+    "make_task": "jaxalign.learning.training.task",
+    "select": "jaxalign.learning.selection.select",
+    "train": "jaxalign.learning.training.train",
+}
+
+
 def __getattr__(name: str):
-    if name == "metrics":
-        return importlib.import_module("jaxalign.metrics")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in __all__:
         raise AttributeError(f"module 'jaxalign' has no attribute {name!r}")
-    return getattr(importlib.import_module("jaxalign.api"), name)
+    return getattr(importlib.import_module(_LEARNING.get(name, "jaxalign.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes docs/results.md from a finished study: how it was made, verdicts, every test.
+"""Writes the part of docs/results.md about the published claims, from a finished study.
 
 Usage:
     python scripts/results_doc.py WORKDIR
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+
+from results_page import write_part
 
 from jaxalign.analysis.claims.claims_table import claims_markdown
 from jaxalign.analysis.claims.study import Study, load_study
 from jaxalign.analysis.claims.study_runs import compared, structure_count
 
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 _HEAD = """# Do models of matter converge?
 
 Eleven claims of Edamadaka, Yang, Li and Gómez-Bombarelli (arXiv:2512.03750, 2025), tested with the
@@ -91,5 +91,4 @@ def _minutes(costs: Iterable[str]) -> float:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    PAGE.write_text(page(load_study(sys.argv[1])), encoding="utf-8")
-    print(f"wrote {PAGE}")
+    print(f"wrote {write_part('claims', page(load_study(sys.argv[1])))}")

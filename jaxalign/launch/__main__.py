@@ -11,7 +11,9 @@ VERBS = {
     "align": "score all pairs of embeddings (.npy, .npz, stores)",
     "report": "write the HTML report of a finished alignment",
     "compare": "place your own embeddings, or an encoder, among the models of a run",
+    "select": "choose an encoder for a task from a few labels",
     "sweep": "measure how the engine scales on these devices",
+    "train": "train small networks on energies, with checkpoints to follow",
     "models": "list, show or fetch pretrained encoders",
     "datasets": "list or fetch data sets",
 }

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from jaxalign.alignment import engine
-from jaxalign.alignment.confidence import interval_columns, interval_settings
+from jaxalign.alignment.confidence import Intervals, interval_columns, interval_settings
+from jaxalign.alignment.plan import MetricPlan
 from jaxalign.alignment.start import start_run
 from jaxalign.analysis.claims.intervals import CONFIDENCE
 from jaxalign.analysis.claims.replicates import FACT, METRIC, replicate_facts
+from jaxalign.analysis.convergence.trajectories import Halves
 
 
 def check_halves(halves: int) -> int:
@@ -44,19 +47,56 @@ def half_facts(
     Raises:
       ValueError: a number of halves that makes no sense, or too few structures for k.
     """
-    if not check_halves(halves) or METRIC not in common["metrics"]:
+    found = _half_scores(embeddings, common, halves=halves)
+    if found is None:
         return {}
+    intervals, plan, models = found
+    facts = replicate_facts(
+        intervals.replicates,
+        metric=METRIC,
+        k=plan.k,
+        models=models,
+        taken=float(np.mean(intervals.facts["rows"])),
+    )
+    return {FACT: facts}
+
+
+def half_matrices(
+    embeddings: Mapping[str, Any], common: Mapping[str, Any], *, halves: int
+) -> Halves | None:
+    """The scores of `half_facts` as matrices, which are not kept among the facts of a run.
+
+    Args:
+      embeddings: model → embeddings.
+      common: arguments of `align`.
+      halves: how many; 0 for none.
+
+    Returns:
+      One matrix a half; None without halves or CKNNA.
+    """
+    found = _half_scores(embeddings, common, halves=halves)
+    if found is None:
+        return None
+    intervals, _, models = found
+    upper = np.triu_indices(len(models))
+    coords = {"model_a": models, "model_b": models}
+    matrices = []
+    for scores in intervals.replicates:
+        values = np.full((len(models), len(models)), np.nan)
+        values[upper] = values.T[upper] = scores
+        matrices.append(xr.DataArray(values, coords=coords, dims=("model_a", "model_b")))
+    return Halves(matrices, taken=float(np.mean(intervals.facts["rows"])))
+
+
+def _half_scores(
+    embeddings: Mapping[str, Any], common: Mapping[str, Any], *, halves: int
+) -> tuple[Intervals, MetricPlan, list[str]] | None:
+    if not check_halves(halves) or METRIC not in common["metrics"]:
+        return None
     settings = interval_settings(CONFIDENCE, replicates=halves)
     k = common["k"].get(METRIC) if isinstance(common["k"], Mapping) else common["k"]
     first = k if k is None or isinstance(k, int) else k[0]
     own = {"metrics": (METRIC,), "k": first, "progress": False}
     state, plans = start_run(embeddings, **{**common, **own})
     found = interval_columns(state, plans, engine.run(state, plans), settings)
-    facts = replicate_facts(
-        found.replicates,
-        metric=METRIC,
-        k=plans[0].k,
-        models=[model.name for model in state.inputs.models],
-        taken=float(np.mean(found.facts["rows"])),
-    )
-    return {FACT: facts}
+    return found, plans[0], [model.name for model in state.inputs.models]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from jaxalign.report.charts.blocks import blocks_view
 from jaxalign.report.charts.dimensions import dimension_view
 from jaxalign.report.charts.disagreement import disagreement_view
+from jaxalign.report.charts.distillation import distillation_view
 from jaxalign.report.charts.imbalance import imbalance_view
 from jaxalign.report.charts.layers import layers_view
 from jaxalign.report.charts.model_map import map_view
@@ -22,6 +23,7 @@ from jaxalign.report.views import View
 
 _VIEWS = (
     training_view,
+    distillation_view,
     nearest_view,
     tree_view,
     map_view,

@@ -40,7 +40,7 @@ def test_every_run_is_a_line_and_a_row(tracked):
         assert len(lines) == len(runs)
         with canvas.style():
             assert chart.draw().axes
-    assert [table.name for table in view.tables][0] == "training-runs"
+    assert view.tables[0].name == "training-runs"
     assert {row[1].text for row in view.tables[0].rows} == runs
     assert "of 12 runs" in view.lead
 
