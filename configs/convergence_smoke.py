@@ -1,6 +1,8 @@
 """The ladder of `convergence.py` in seconds: two small networks on 256 molecules.
 
-jaxalign train --config=configs/convergence_smoke.py --workdir=smoke
+    jaxalign train --config=configs/convergence_smoke.py --workdir=smoke
+
+Takes half a minute on two CPU cores, most of it compilation; its figures mean nothing.
 """
 
 from ml_collections import config_dict

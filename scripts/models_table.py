@@ -52,10 +52,11 @@ is said below was changed, at loads from 5 to 15; repeated at other loads, UMA h
 _BELOW_ONE = """
 ### Why some are below 1
 
-The rows on two cores of esen-random, uma-random, all-minilm-l6-v2, antiberty and hf:… are from
-before the changes named here, and were not repeated for want of a quiet machine. Figures here are
-from a machine under load: least times of bursts of a few milliseconds after pauses, or one core's
-own time.
+The rows on two cores of esen-random, uma-random, all-minilm-l6-v2, antiberty, hf:bert-12x384 and
+hf:esm2-8m were measured after the changes named here, both sides with real-time priority
+(`chrt -f 5`) on a machine under load. uma-random's is with two virtual devices
+(`--cpu_devices=2`); with one it is 0.91 (before: 0.68). The other figures here are least times of
+bursts of a few milliseconds after pauses, or one core's own time.
 
 **Products are about as fast; a second core pays for large ones alone.** On one core, XLA's matrix
 products reach 140 to 167 GFLOP/s and MKL's 150 to 199 at the shapes of these networks (256 to 768

@@ -24,6 +24,7 @@ from jaxalign.learning.networks.architectures import build_network
 from jaxalign.learning.training.settings import TrainingSettings
 from jaxalign.learning.training.task import Task, make_task
 from jaxalign.models.registry import model_entry
+from jaxalign.parallel.multihost import is_primary_process
 
 FOLDER = "distillation"
 FACT = "distillation"
@@ -92,8 +93,9 @@ def distill(
         tables.append(teach(lesson, arms, folder, seeds=range(settings["seeds"]), **how))
     runs = pd.concat(tables, ignore_index=True)
     comparisons = compare_arms(runs)
-    _write(runs, folder / "runs")
-    _write(comparisons, folder / "comparisons")
+    if is_primary_process():
+        _write(runs, folder / "runs")
+        _write(comparisons, folder / "comparisons")
     return {
         "runs": plain_columns(runs),
         "comparisons": plain_columns(comparisons),

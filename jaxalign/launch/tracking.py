@@ -33,6 +33,7 @@ from jaxalign.learning.tracking.checkpoint_encoders import TrackedCheckpoint, tr
 from jaxalign.learning.training.ladder import LadderRun
 from jaxalign.learning.training.task import Task
 from jaxalign.models.registry import model_entry
+from jaxalign.parallel.multihost import is_primary_process
 from jaxalign.profiling.machine import machine
 
 ALL = "checkpoints"
@@ -236,8 +237,13 @@ def _trajectories(
     references = _references(own, set(embedded.embeddings))
     metrics = [m for m in _METRICS if m in wanted]
     table = trajectories(alignment, records, references, metrics=metrics, halves=halves)
-    for ending, write in ((".parquet", table.to_parquet), (".csv", table.to_csv)):
-        mode = "wb" if ending == ".parquet" else "w"
-        with atomic_write(folder / f"{TABLE}{ending}", mode=mode) as file:
-            write(file, index=False)
+    if is_primary_process():
+        _write(table, folder / TABLE)
     return table
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic_write(path.with_suffix(".parquet")) as file:
+        table.to_parquet(file, index=False)
+    with atomic_write(path.with_suffix(".csv"), mode="w") as file:
+        table.to_csv(file, index=False)

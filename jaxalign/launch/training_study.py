@@ -53,14 +53,14 @@ def follow(
     if config.get("tracking"):
         found = tracking.track(runs, task, config["tracking"], workdir, manner)
     fact = _distilled(config, workdir, manner) if config.get("distillation") else None
+    if found is not None and fact is not None:
+        found = _with_fact(found, fact, workdir)  # all processes save together
     if not is_primary_process():
         return None
     if fact is not None:
         print(distilling.as_text(fact))
     if found is None:
         return None
-    if fact is not None:
-        found = _with_fact(found, fact, workdir)
     print(study.as_text(found))
     return study.write_study(found, workdir)
 

@@ -101,14 +101,13 @@ def test_a_failed_run_is_listed_beside_the_others(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_two_devices(tmp_path):
-    config = tmp_path / "ladder_alone.py"
-    source = (CONFIGS / "convergence_smoke.py").read_text()
-    last = "    return config\n"
-    config.write_text(source.replace(last, f"    del config.tracking, config.distillation\n{last}"))
-    words = ["train", f"--config={config}", "--config.ladder=(('invariant', 8, 1),)"]
+    words = ["train", f"--config={CONFIGS / 'convergence_smoke.py'}"]
+    words += ["--config.ladder=(('invariant', 8, 1), ('dmpnn', 8, 1))"]
     first, second = run_cluster([*words, f"--workdir={tmp_path / 'two'}"], devices=1, timeout=200)
     assert "table: " in first.stdout
     assert "table: " not in second.stdout
+    assert "64 labels, distilled: error" in first.stdout  # tracking and distillation, too
+    assert (tmp_path / "two" / "report" / "index.html").is_file()
     one = ["-m", "jaxalign.launch", *words, f"--workdir={tmp_path / 'one'}", "--cpu_devices=2"]
     done = run_command(one, env=os.environ | {"JAX_PLATFORMS": "cpu"})
     assert done.returncode == 0, done.stdout + done.stderr
