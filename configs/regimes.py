@@ -140,6 +140,8 @@ def _regimes() -> config_dict.ConfigDict:
             ),
             in_distribution_of=(*_MOLECULAR, "minimol"),
             energies=(*_MOLECULAR, "chgnet-0.3.0", "sevennet-0-11jul2024"),
+            # What strings and structures share beyond composition.
+            explain=dict(permutations=49, given=(), by="composition", metrics=("cknna",)),
         ),
         qm9_rattled=dict(
             dataset=dict(name="qm9", elements=light, perturb={**rattled, "amplitudes": (0.3,)}),

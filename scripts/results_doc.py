@@ -27,9 +27,9 @@ made on {date}. Verdicts follow from the interval of each test by rules that sta
 of `jaxalign/analysis/claims/`, written before the numbers were seen (but for one, that of T10, made
 stricter afterwards: see there): *supported*, the interval lies on the side of the claim; *not
 supported*, on the other side; *inconclusive*, it covers the border; *mixed*, tests of one claim
-disagree; *not testable here*, models, data or labels are missing. p is that of a single test, not
-corrected for their number. The k of every metric, the weights, the data and the seeds are in the
-config.
+disagree; *not testable here*, models, data or labels are missing. p is that of a single test, q the
+same corrected for the number of tests in this part (Benjamini–Hochberg). The k of every metric, the
+weights, the data and the seeds are in the config.
 
 """
 

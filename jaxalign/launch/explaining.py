@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -62,9 +62,17 @@ def explanations_of(
       alignment: the alignment.
       structures: what was embedded.
       wanted: see `check_settings`.
-      **settings: further arguments of `explain`.
+      **settings: further arguments of `explain`; of several k the first alone is asked, for every
+        null draw computes them all.
     """
     if not wanted:
         return None
+    settings["k"] = _first(settings.get("k"))
     explained = explain(embeddings, alignment, structures, **wanted, **settings)
     return explanation_summary(explained, alignment.cards)
+
+
+def _first(k: Any) -> Any:
+    if isinstance(k, Mapping):
+        return {metric: _first(values) for metric, values in k.items()}
+    return k[0] if isinstance(k, Sequence) else k

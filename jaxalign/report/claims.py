@@ -19,6 +19,7 @@ COLUMNS = {
     "estimate": "Estimate",
     "interval": "Interval",
     "p": "p",
+    "q": "q",
     "n": "n",
     "tested": "What was tested",
     "models": "Models",
@@ -26,15 +27,15 @@ COLUMNS = {
     "covers": "What this covers",
     "reason": "Remark",
 }
-_NUMBERS = ("estimate", "low", "high", "p", "n")
+_NUMBERS = ("estimate", "low", "high", "p", "q", "n")
 
 
 def claims_table(claims: pd.DataFrame) -> Table:
     """One row a claim, the verdict as a badge with words.
 
     Args:
-      claims: columns claim, statement, tested, models, data, n, estimate, low, high, p, verdict,
-        covers; absent ones are left out.
+      claims: columns claim, statement, tested, models, data, n, estimate, low, high, p, q,
+        verdict, covers; absent ones are left out.
 
     Returns:
       The table.
@@ -68,7 +69,8 @@ def claims_view(claims: pd.DataFrame) -> View:
     """The tab with every test of every claim."""
     lead = (
         "Every test of every claim: on which models and data, with its estimate, its interval and "
-        "its p-value. A claim that only part of the needed data can test says which part."
+        "its p-value; q is that corrected for the number of tests here (Benjamini–Hochberg). A "
+        "claim that only part of the needed data can test says which part."
     )
     return View("claims", "Claims", lead, tables=(claims_table(claims),))
 
@@ -96,7 +98,7 @@ def _cell(name: str, row: dict[str, Any]) -> Cell:
 def _shown(name: str, value: float) -> str:
     if name == "n":
         return f"{value:,.0f}"
-    return f"{value:.2g}" if name == "p" else labels.score(value)
+    return f"{value:.2g}" if name in ("p", "q") else labels.score(value)
 
 
 def _badge(verdict: str) -> str:

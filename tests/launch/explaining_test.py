@@ -17,7 +17,7 @@ def get_config():
     config.dataset = config_dict.create(name="qm9", path="", n=48, seed=3, elements=tuple("HCNO"))
     config.models = MODELS
     config.metrics = ("mutual_knn",)
-    config.k = 4
+    config.k = {"mutual_knn": (4, 6)}
     config.explain = config_dict.create(permutations=19, given=(), by="atom_count", metrics=())
     return config
 """
@@ -46,6 +46,7 @@ def test_a_run_explains_and_does_not_explain_twice(tmp_path):
     # Noise is the one model here that is no control of the trivial kind.
     controls = pd.read_parquet(folder / "controls.parquet")
     assert list(controls["model"]) == ["gaussian-noise"]
+    assert list(controls["k"]) == [4]
     assert set(controls["control"]) <= {"composition", "atom-count"}
     facts = json.loads((folder / "explanations.json").read_text())["facts"]
     assert [row["given"] for row in facts] == ["composition, atom-count", "atom_count"]

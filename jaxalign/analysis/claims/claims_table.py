@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from jaxalign.analysis.claims import (
@@ -20,6 +21,7 @@ from jaxalign.analysis.claims import (
 )
 from jaxalign.analysis.claims.claim import VERDICTS, Claim, combined_verdict
 from jaxalign.analysis.claims.study_runs import StudyRuns
+from jaxalign.significance.p_values import false_discovery
 
 CLAIMS: Mapping[str, Callable[[StudyRuns], list[Claim]]] = MappingProxyType(
     {
@@ -44,7 +46,7 @@ OF_TRAINING: Mapping[str, Callable[[StudyRuns], list[Claim]]] = MappingProxyType
 """What networks that were trained here, with all their checkpoints, can be asked beyond these."""
 
 _LEAST_P = 1e-6  # smaller ones say no more, and depend on the far tail of a null
-COLUMNS = tuple(field.name for field in dataclasses.fields(Claim))
+COLUMNS = (*(field.name for field in dataclasses.fields(Claim)), "q")
 
 
 def claims_table(runs: StudyRuns) -> pd.DataFrame:
@@ -55,12 +57,14 @@ def claims_table(runs: StudyRuns) -> pd.DataFrame:
         trajectories of training, the claims are those of `OF_TRAINING`, else the published ones.
 
     Returns:
-      One row a test, in the order of the claims: the fields of `Claim`.
+      One row a test, in the order of the claims: the fields of `Claim`, and `q`, the
+      Benjamini-Hochberg value of its p among those of all tests of the table.
     """
     trained = any(convergence.FACT in run.diagnostics for run in runs.alignments.values())
     tests = (OF_TRAINING if trained else CLAIMS).values()
     rows = [dataclasses.asdict(claim) for test in tests for claim in test(runs)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.assign(q=false_discovery(table["p"].to_numpy(np.float64)))
 
 
 def verdict_table(claims: pd.DataFrame) -> pd.DataFrame:
@@ -102,8 +106,8 @@ def claims_markdown(claims: pd.DataFrame) -> str:
         verdict = verdicts.set_index("claim").loc[name, "verdict"]
         lines += ["", f"### {name}: {verdict}", "", first["statement"], ""]
         lines += [f"*What this covers.* {first['covers']}", ""]
-        lines += ["| data | tested | models | n | estimate | 95 % interval | p | verdict | |"]
-        lines += ["|" + " --- |" * 9]
+        lines += ["| data | tested | models | n | estimate | 95 % interval | p | q | verdict | |"]
+        lines += ["|" + " --- |" * 10]
         lines += [_row(_cells(test)) for _, test in tests.iterrows()]
     return "\n".join(lines) + "\n"
 
@@ -113,8 +117,8 @@ def _cells(test: pd.Series) -> list[str]:
     if math.isfinite(test["low"]) and math.isfinite(test["high"]):
         interval = f"{_number(test['low'])} to {_number(test['high'])}"
     n = f"{test['n']:,}" if test["n"] else ""
-    p = "" if math.isnan(test["p"]) else _p_value(test["p"])
-    numbers = [n, _number(test["estimate"]), interval, p]
+    chance = ["" if math.isnan(test[name]) else _p_value(test[name]) for name in ("p", "q")]
+    numbers = [n, _number(test["estimate"]), interval, *chance]
     words = [test["data"], test["tested"], test["models"]]
     return [*words, *numbers, f"**{test['verdict']}**", test["reason"]]
 

@@ -13,6 +13,7 @@ from jaxalign.analysis.confounding.explained import Explained
 from jaxalign.models.card import ModelCard
 
 _NUMBERS = (*("floor", "twin", "control_score", "raw", "residual", "strata", "left"),)
+_OF_PAIRS = ("model_a", "model_b", "method", "n", "conditional", "null_mean", "q")
 
 
 def explanation_summary(explained: Explained, cards: Mapping[str, ModelCard]) -> dict[str, Any]:
@@ -29,10 +30,11 @@ def explanation_summary(explained: Explained, cards: Mapping[str, ModelCard]) ->
       `metric`, `k`, `conditions` and `encoders`: one mapping a pretrained encoder with `floor` (a
       score), and calibrated scores: `twin` (median of the random twin), `control` and its
       `control_score`, `raw`, `residual` and `strata` (medians); `left`, the share of variance that
-      the confounders do not explain. None where there is no number.
+      the confounders do not explain. `pairs`: of all pairs of pretrained encoders some columns of
+      `conditional_alignment`, column → values. None where there is no number.
     """
     if not len(explained.controls):
-        return {"metric": "", "k": None, "conditions": [], "encoders": []}
+        return {"metric": "", "k": None, "conditions": [], "encoders": [], "pairs": {}}
     metric = explained.controls["metric"].iloc[0]
     k = explained.controls["k"].iloc[0]
     same = {name: _of(getattr(explained, name), metric, k) for name in ("controls", "floors")}
@@ -61,7 +63,15 @@ def explanation_summary(explained: Explained, cards: Mapping[str, ModelCard]) ->
         "k": None if pd.isna(k) else int(k),
         "conditions": [dict(facts) for facts in explained.facts],
         "encoders": encoders,
+        "pairs": _pairs(pairs, [name for name, card in cards.items() if _is_encoder(card)]),
     }
+
+
+def _pairs(pairs: pd.DataFrame, encoders: Sequence[str]) -> dict[str, list[Any]]:
+    kept = pairs[pairs["model_a"].isin(encoders) & pairs["model_b"].isin(encoders)]
+    columns = {name: kept[name].tolist() for name in _OF_PAIRS}
+    numbers = ("n", "conditional", "null_mean", "q")
+    return columns | {name: [_plain(value) for value in columns[name]] for name in numbers}
 
 
 def _of(table: pd.DataFrame, metric: str, k: Any) -> pd.DataFrame:

@@ -152,7 +152,8 @@ def regime_shift(
     sides = [known[side].to_numpy(object) for side in ("model_a", "model_b")]
     models = sorted({*sides[0], *sides[1]})
     blank = {"low": math.nan, "high": math.nan, "p": math.nan}
-    means = {c: float(known[c].mean()) if len(known) else math.nan for c in known.columns[2:5]}
+    columns = ("inside", "outside", "difference")
+    means = {c: float(known[c].mean()) if len(known) else math.nan for c in columns}
     facts = {**means, "models": len(models), "pairs": len(known)}
     if not len(known):
         return RegimeShift(**facts, **blank, reason="no pair has scores in both regimes")

@@ -111,6 +111,9 @@ def test_a_study_is_written_and_read_again(tmp_path, rng):
     assert again.facts["in_distribution_of"] == {"own": ["A0"]}
     assert list(again.alignments) == ["own"]
     assert again.claims.equals(study.claims)
+    known = study.claims.dropna(subset="p")
+    assert known["q"].to_numpy() == pytest.approx(scipy.stats.false_discovery_control(known["p"]))
+    assert study.claims.loc[study.claims["p"].isna(), "q"].isna().all()
     text = (tmp_path / "claims.md").read_text()
     assert "### T5: supported" in text
     assert claims_markdown(study.claims) in text
@@ -125,8 +128,8 @@ def test_tiny_p_values_are_shown_as_small():
         **{"tested": "a | b", "models": "2", "data": "own", "n": 2000, "estimate": 12.34},
         **{"low": 11.0, "high": 13.0, "p": 1e-200, "verdict": claim.SUPPORTED},
     )
-    text = claims_markdown(pd.DataFrame([dataclasses.asdict(one)]))
-    row = "| own | a \\| b | 2 | 2,000 | 12.3 | 11.0 to 13.0 | < 1e-06 | **supported** |  |"
+    text = claims_markdown(pd.DataFrame([dataclasses.asdict(one) | {"q": 2e-3}]))
+    row = "| own | a \\| b | 2 | 2,000 | 12.3 | 11.0 to 13.0 | < 1e-06 | 0.002 | **supported** |  |"
     assert row in text
 
 

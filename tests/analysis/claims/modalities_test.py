@@ -68,6 +68,56 @@ def test_some_pairs_above_their_null_decide_nothing(rng):
     assert found.p == 0.2
 
 
+def explained(run, null, q):
+    """The run with scores given strata: all pairs with these nulls and q."""
+    names = [name for name in run.models if name != "noise"]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    matrix = run.matrix("cknna").to_pandas()
+    columns = {
+        "model_a": [a for a, _ in pairs],
+        "model_b": [b for _, b in pairs],
+        "method": ["strata"] * len(pairs),
+        "n": [800] * len(pairs),
+        "conditional": [float(matrix.loc[a, b]) for a, b in pairs],
+        "null_mean": [null] * len(pairs),
+        "q": [None if "words" in pair else q for pair in pairs],
+    }
+    conditions = [
+        {"method": "residual", "reason": "too few"},
+        {"method": "strata", "given": "composition"},
+    ]
+    facts = {"metric": "cknna", "k": 25, "conditions": conditions, "pairs": columns}
+    return run.with_facts(explanations=facts)
+
+
+@pytest.mark.parametrize(
+    ("null", "q", "verdict"),
+    [
+        (0.1, 0.01, claim.SUPPORTED),
+        (0.3, 0.6, claim.NOT_SUPPORTED),
+        (0.35, 0.01, claim.NOT_SUPPORTED),
+    ],
+)
+def test_pairs_beyond_what_composition_gives(rng, null, q, verdict):
+    run = explained(run_of(rng, MOLECULES, 0.3), null, q)
+    plain, within = modalities.strings_and_structures(StudyRuns({"q": run}))
+    assert plain.verdict == claim.SUPPORTED
+    assert within.verdict == verdict
+    values = run.matrix("cknna").values[:2, 2:5]
+    assert within.estimate == pytest.approx(values.mean() - null)
+    assert within.n == 800
+    assert within.models == plain.models
+    assert "equal composition" in within.tested
+    assert within.p == q
+
+
+def test_explanations_of_another_metric_test_nothing_here(rng):
+    run = explained(run_of(rng, MOLECULES, 0.3), 0.1, 0.01)
+    facts = {**run.diagnostics["explanations"], "metric": "mutual_knn"}
+    found = modalities.strings_and_structures(StudyRuns({"q": run.with_facts(explanations=facts)}))
+    assert len(found) == 1
+
+
 def test_without_strings_or_nulls_there_is_no_test(rng):
     run = run_of(rng, MOLECULES[2:5], 0.3)
     (found,) = modalities.strings_and_structures(StudyRuns({"q": run}))

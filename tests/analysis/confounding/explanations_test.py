@@ -125,9 +125,10 @@ def invented(models, given, *, metrics, permutations, **settings):
     method = "strata" if isinstance(given, Strata) else "residual"
     names = [name for name in models if method == "strata" or name not in given]
     random = np.random.default_rng(permutations)
+    known = ("raw_calibrated", "conditional", "calibrated", "left_a")
     rows = [
         {"model_a": a, "model_b": b, "metric": metric, "k": pd.NA, "method": method, "reason": "",
-         **dict(zip(("raw_calibrated", "calibrated", "left_a"), random.random(3), strict=True))}
+         **dict(zip(known, random.random(len(known)), strict=True))}
         for metric in metrics for i, a in enumerate(names) for b in names[i + 1:]
     ]  # fmt: skip
     facts = {"given": given.by if method == "strata" else ", ".join(given), "method": method}
@@ -167,6 +168,9 @@ def test_all_tables_of_a_run_are_kept(rng, tmp_path, monkeypatch, real):
         "method == 'residual' and model_a == 'a' and model_b == 'b-random'"
     )
     assert summary["encoders"][1]["twin"] == twin["raw_calibrated"].iloc[0]
+    pairs = summary["pairs"]
+    assert (pairs["model_a"], pairs["model_b"]) == (["a", "a"], ["b", "b"])
+    assert pairs["conditional"][0] == rows["conditional"].iloc[0]
 
     monkeypatch.setattr(module, "noise_floors", lambda *a, **k: pytest.fail("computed again"))
     again = explain(models, result, structures, **asked)
