@@ -106,8 +106,8 @@ def main(words: Sequence[str]) -> None:
 
 def _tell(found: api.Comparison, output: Path) -> None:
     # The report needs an extra, and only this last step does.
-    from jaxalign.report.comparison import write_comparison
-    from jaxalign.report.comparison_words import findings, top_table
+    from jaxalign.report.comparison.comparison_page import write_comparison
+    from jaxalign.report.comparison.comparison_words import findings, top_table
 
     page = write_comparison(found, output)
     print(top_table(found))

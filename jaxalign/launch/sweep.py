@@ -75,7 +75,7 @@ def main(words: Sequence[str]) -> None:
     print(summary(table))
     print(f"table: {folder / 'table.parquet'}")
     # Needs the extra, as all that draws: imported where it is used.
-    from jaxalign.report.scaling_page import write_page
+    from jaxalign.report.scaling.scaling_page import write_page
 
     print(f"page: {write_page(table, folder).resolve()}")
 

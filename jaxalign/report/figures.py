@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from jaxalign.report import canvas
-from jaxalign.report.source import FIGURES
-from jaxalign.report.views import Chart
+from jaxalign.report.drawing import canvas
+from jaxalign.report.vocabulary.source import FIGURES
+from jaxalign.report.vocabulary.views import Chart
 
 
 def require_formats(formats: Sequence[str]) -> None:

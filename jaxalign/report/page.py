@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from jaxalign.archives.atomic import atomic_write, require_writable
-from jaxalign.report.source import FIGURES, AlignmentLike
+from jaxalign.report.vocabulary.source import FIGURES, AlignmentLike
 from jaxalign.types import MissingExtraError as MissingExtraError
 
 _WRITTEN = ".figures-of-the-report"

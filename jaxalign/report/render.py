@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from jaxalign.report import labels, summary
-from jaxalign.report.analysis_views import analysis_views
-from jaxalign.report.claims import claims_view, verdict_summary
+from jaxalign.report.charts.score_charts import heatmap_chart
 from jaxalign.report.figures import figure_files, require_formats
-from jaxalign.report.html_page import render_page
-from jaxalign.report.model_views import model_views
-from jaxalign.report.overview import findings, overview_view
-from jaxalign.report.pair_views import pair_views
-from jaxalign.report.parts import Part, read_parts
-from jaxalign.report.payload import explorer_payload
-from jaxalign.report.run_views import run_views
-from jaxalign.report.score_charts import heatmap_chart
-from jaxalign.report.source import AlignmentLike
-from jaxalign.report.views import Chart
+from jaxalign.report.html.html_page import render_page
+from jaxalign.report.tabs import summary
+from jaxalign.report.tabs.analysis_views import analysis_views
+from jaxalign.report.tabs.claims import claims_view, verdict_summary
+from jaxalign.report.tabs.model_views import model_views
+from jaxalign.report.tabs.overview import findings, overview_view
+from jaxalign.report.tabs.pair_views import pair_views
+from jaxalign.report.tabs.parts import Part, read_parts
+from jaxalign.report.tabs.payload import explorer_payload
+from jaxalign.report.tabs.run_views import run_views
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.source import AlignmentLike
+from jaxalign.report.vocabulary.views import Chart
 
 PAGE = "index.html"
 

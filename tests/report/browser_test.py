@@ -15,8 +15,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from jaxalign.report import analysis_views, html_page, render
+from jaxalign.report import render
+from jaxalign.report.html import html_page
 from jaxalign.report.page import write_report
+from jaxalign.report.tabs import analysis_views
 
 _PROGRAMS = ("chromium", "chromedriver")
 _FLAGS = (

@@ -177,7 +177,7 @@ def make_alignment(
 def small_pages():
     """Pages without plotly.js (5 MB) and further analyses, which the test in a browser has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxalign.report.html_page.get_plotlyjs", lambda: "/* plotly.js */")
+        patch.setattr("jaxalign.report.html.html_page.get_plotlyjs", lambda: "/* plotly.js */")
         patch.setattr("jaxalign.report.render.analysis_views", lambda alignments: [])
         yield
 

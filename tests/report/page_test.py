@@ -14,10 +14,10 @@ import pytest
 
 from jaxalign.archives.atomic import StorageError
 from jaxalign.models.card import ModelCard
-from jaxalign.report.html_page import render_page
+from jaxalign.report.html.html_page import render_page
 from jaxalign.report.page import MissingExtraError, write_report
 from jaxalign.report.render import render
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary.views import Chart, View
 
 
 class Page(html.parser.HTMLParser):

@@ -11,12 +11,12 @@ import xarray as xr
 
 from jaxalign.analysis.relations.blocks import Contrast, block_contrast, block_matrix
 from jaxalign.analysis.relations.model_labels import LABELS, model_labels
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.grid import Grid, draw_grid, grid_plotly, numbers
 from jaxalign.report.charts.marks import modality_words
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 WORDS = {"family": "family", "modality": "modality", "training_data": "training data"}
 _QUESTION = (

@@ -13,15 +13,15 @@ from jaxalign.analysis.relations.dimension_ladder import (
     finest_values,
     ladder_order,
 )
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import Marks
 from jaxalign.report.charts.model_points import model_points
 from jaxalign.report.charts.points import Axis, Line, PointFigure, Points, log_ticks, row_axis
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 NAMES = {"id:twonn": "TwoNN", "id:mle": "maximum likelihood", "id:gride": "GRIDE"}
 _STYLES = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.points_page import escaped
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 FACT = "disagreements"
 _HEIGHT, _WORDS = 330, 30  # CSS pixels of a drawing, and of the line above it

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.points import GRAY, SYMBOLS, Axis, Line, PointFigure, Points, log_ticks
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
-from jaxalign.report.tables import Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 FACT = "distillation"
 _COLORS = (GRAY, "#0072b2", "#d55e00", "#009e73", "#cc79a7")

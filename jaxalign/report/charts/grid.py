@@ -14,11 +14,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from jaxalign.report import canvas, labels
 from jaxalign.report.charts.points import Axis
 from jaxalign.report.charts.points_page import escaped, texts
 from jaxalign.report.charts.points_paper import INK, SIZE, drawable, frame
-from jaxalign.report.colors import MISSING, ink, scale
+from jaxalign.report.drawing import canvas
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.colors import MISSING, ink, scale
 
 _CELL, _MOST = 34, 30  # CSS pixels a row; rows and columns from which on numbers are left out
 _UPRIGHT = 6  # columns whose names have room side by side

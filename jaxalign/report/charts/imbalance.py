@@ -14,7 +14,6 @@ from jaxalign.analysis.relations.imbalance_plane import (
     imbalance_means,
     imbalance_plane,
 )
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import Marks, relation_mark
 from jaxalign.report.charts.model_points import model_points
@@ -22,9 +21,10 @@ from jaxalign.report.charts.place_labels import placed_labels
 from jaxalign.report.charts.points import Axis, Line, PointFigure, Points, Region
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
-from jaxalign.report.relations import RELATIONS, relation
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.relations import RELATIONS, relation
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 METRIC = "information_imbalance"
 _MANY = 600  # pairs from which on marks are small

@@ -16,11 +16,11 @@ from jaxalign.analysis.relations.layer_maps import (
     layers_of,
     split_label,
 )
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.grid import Grid, draw_grid, grid_plotly, numbers
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 MOST_MAPS = 12
 _QUESTION = (

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from jaxalign.models.card import ModelCard
 from jaxalign.report.charts.points import GRAY, SYMBOLS
-from jaxalign.report.colors import modality_colors
+from jaxalign.report.vocabulary.colors import modality_colors
 
 # Tol, "Colour schemes" (SRON, 2021), muted: none of them is the color of a modality.
 _FAMILIES = (

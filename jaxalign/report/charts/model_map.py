@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from jaxalign.analysis.relations.model_map import ModelMap, classical_map, score_distances
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import Marks, modality_words
 from jaxalign.report.charts.model_points import model_points
@@ -15,7 +14,8 @@ from jaxalign.report.charts.place_labels import placed_labels
 from jaxalign.report.charts.points import Axis, PointFigure
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.views import Chart, View
 
 LEAST_MODELS = 3
 _QUESTION = (

@@ -13,7 +13,6 @@ from jaxalign.analysis.relations.model_labels import model_labels
 from jaxalign.analysis.relations.replicates import read_replicates
 from jaxalign.analysis.relations.tree import Tree, model_tree, newick
 from jaxalign.analysis.relations.tree_groups import GroupRecovery, group_branches, group_recovery
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import Marks, modality_words
 from jaxalign.report.charts.model_points import model_points
@@ -21,8 +20,9 @@ from jaxalign.report.charts.points import GRAY, Axis, Line, PointFigure, Points,
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
 from jaxalign.report.charts.tree_places import TreePlaces, centered, tree_places
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 LEAST_MODELS = 4
 _BY = {"family": "family", "modality": "modality"}

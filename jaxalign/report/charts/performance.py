@@ -11,15 +11,15 @@ import pandas as pd
 
 from jaxalign.analysis.relations.model_labels import model_labels
 from jaxalign.analysis.relations.performance import alignment_to_best, error_slopes
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import Marks
 from jaxalign.report.charts.place_labels import placed_labels
 from jaxalign.report.charts.points import Axis, Label, Line, PointFigure, Points, log_ticks
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 ERROR = "mae_ev_per_atom"
 FACT = "energy_errors"

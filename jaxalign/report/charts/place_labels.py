@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxalign.report import canvas, labels
 from jaxalign.report.charts.points import Label
+from jaxalign.report.drawing import canvas
+from jaxalign.report.vocabulary import labels
 
 _SIZE = 7.5  # points
 _GAP, _MARK = 0.07, 0.09  # inches: between point and name, and across a point

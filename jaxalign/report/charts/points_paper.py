@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from jaxalign.report import canvas, labels
 from jaxalign.report.charts.points import Axis, Line, PointFigure, Points
+from jaxalign.report.drawing import canvas
+from jaxalign.report.vocabulary import labels
 
 INK, SOFT, GRID = "#1b1b1b", "#5c5c5c", "#e6e6e6"
 SIZE = 8.0

@@ -13,9 +13,9 @@ import xarray as xr
 
 from jaxalign.analysis.relations.model_labels import compared_models
 from jaxalign.models.card import ModelCard
-from jaxalign.report import labels
 from jaxalign.report.charts.marks import Marks
-from jaxalign.report.source import AlignmentLike, blank_card
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.source import AlignmentLike, blank_card
 
 _FEW = 3  # findings that the lead has room for
 

@@ -13,8 +13,8 @@ from jaxalign.analysis.claims.study_runs import Cohort, StudyRuns, blocks, cohor
 from jaxalign.analysis.relations.labeled_scores import both_directions, labeled, read_scores
 from jaxalign.analysis.relations.model_labels import labels_of, model_labels, same_label
 from jaxalign.analysis.relations.regimes import RegimeShift, grouping_effects, regime_shift
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
+from jaxalign.report.vocabulary import labels
 
 _PERMUTATIONS = 999
 

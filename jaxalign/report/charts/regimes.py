@@ -10,7 +10,6 @@ import pandas as pd
 
 from jaxalign.analysis.claims.study_runs import StudyRuns, blocks
 from jaxalign.analysis.relations.regimes import SHIFT, RegimeShift, regime_shift
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import relation_mark
 from jaxalign.report.charts.points import Axis, Line, PointFigure, Points, row_axis
@@ -22,9 +21,10 @@ from jaxalign.report.charts.regime_contrasts import (
     regime_effects,
     regime_shifts,
 )
-from jaxalign.report.relations import RELATIONS, relation
-from jaxalign.report.tables import Cell, Table, number, text
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.relations import RELATIONS, relation
+from jaxalign.report.vocabulary.tables import Cell, Table, number, text
+from jaxalign.report.vocabulary.views import Chart, View
 
 _QUESTION = (
     "Do models agree less on structures unlike those that they were trained on, and what groups "

@@ -11,14 +11,14 @@ import pandas as pd
 from jaxalign.analysis.claims.convergence import FACT, PRETRAINED, read_trajectories
 from jaxalign.analysis.convergence.slopes import run_slopes, select
 from jaxalign.analysis.convergence.trajectories import OTHER_ARCHITECTURES, OTHER_SEEDS
-from jaxalign.report import labels
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.marks import Marks
 from jaxalign.report.charts.points import GRAY, Axis, Line, PointFigure, Points, log_ticks
 from jaxalign.report.charts.points_page import points_plotly
 from jaxalign.report.charts.points_paper import draw_points
 from jaxalign.report.charts.training_tables import exceptions_table, runs_table
-from jaxalign.report.views import Chart, View
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.views import Chart, View
 
 _QUESTION = (
     "Do networks become more alike as they learn? Each line is one network trained once, from "

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from jaxalign.analysis.convergence.slopes import exceptions, run_slopes
-from jaxalign.report import labels
 from jaxalign.report.charts.reading import Source
-from jaxalign.report.tables import Table, number, text
+from jaxalign.report.vocabulary import labels
+from jaxalign.report.vocabulary.tables import Table, number, text
 
 Tracked = Sequence[tuple[Source, pd.DataFrame]]
 

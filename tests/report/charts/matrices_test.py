@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jaxalign.report import canvas
 from jaxalign.report.charts.blocks import blocks_view
 from jaxalign.report.charts.layers import MOST_MAPS, layers_view
 from jaxalign.report.charts.reading import CORPORA, read_report
+from jaxalign.report.drawing import canvas
 
 
 def test_blocks_are_means_of_calibrated_scores(rng, views):

@@ -8,10 +8,10 @@ import pytest
 from jaxalign.analysis.relations.labeled_scores import labeled
 from jaxalign.analysis.relations.neighbor_joining import Node, neighbor_joining
 from jaxalign.analysis.relations.tree import model_tree, newick
-from jaxalign.report import canvas
 from jaxalign.report.charts.model_tree import spaced, tree_view
 from jaxalign.report.charts.reading import read_report
 from jaxalign.report.charts.tree_places import centered, tree_places
+from jaxalign.report.drawing import canvas
 
 
 def random_tree(rng, m):

@@ -7,12 +7,12 @@ import pytest
 import scipy.stats
 from scipy.spatial.distance import pdist
 
-from jaxalign.report import canvas
 from jaxalign.report.charts.dimensions import dimension_view
 from jaxalign.report.charts.imbalance import imbalance_view
 from jaxalign.report.charts.model_map import map_view
 from jaxalign.report.charts.performance import performance_view, read_errors
 from jaxalign.report.charts.reading import read_report
+from jaxalign.report.drawing import canvas
 
 
 def marks(chart):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from jaxalign.report import canvas
 from jaxalign.report.charts.place_labels import placed_labels
 from jaxalign.report.charts.points import (
     Axis,
@@ -20,6 +19,7 @@ from jaxalign.report.charts.points import (
 )
 from jaxalign.report.charts.points_page import escaped, points_plotly, strict
 from jaxalign.report.charts.points_paper import draw_points
+from jaxalign.report.drawing import canvas
 
 HOSTILE = "<a href='javascript:x'>%{y}</a> & $\\frac$\nnext"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxalign.report import canvas
 from jaxalign.report.charts.reading import HOME, read_report
 from jaxalign.report.charts.regimes import regimes_view
+from jaxalign.report.drawing import canvas
 
 
 def test_pairs_are_compared_where_all_models_are(rng, views):

@@ -8,9 +8,9 @@ import pytest
 import jaxalign as ja
 from jaxalign.analysis.claims.convergence import FACT, trajectory_facts
 from jaxalign.analysis.convergence.trajectories import last_models, trajectories
-from jaxalign.report import canvas
 from jaxalign.report.charts.reading import read_report
 from jaxalign.report.charts.training import training_view
+from jaxalign.report.drawing import canvas
 from tests.analysis.convergence.planted import checkpoints, embeddings
 
 

@@ -1,0 +1,1 @@
+"""One self-contained HTML file: template, style and scripts."""

@@ -1,0 +1,1 @@
+"""What all parts of a report speak in: labels, colours, relations, orders, tables and views."""
