@@ -32,6 +32,7 @@ from jaxalign import api
 from jaxalign.alignment.start import DEFAULT_BUDGET
 from jaxalign.analysis.comparison.beyond import DRAWS
 from jaxalign.analysis.comparison.compare import FOLDER, folder_name
+from jaxalign.analysis.halves import check_halves
 from jaxalign.embeddings.array_files import EXTENSIONS
 from jaxalign.embeddings.formats import read_embedding_collection
 from jaxalign.embeddings.location import Location
@@ -57,6 +58,12 @@ _DRAWS = flags.DEFINE_integer(
     "draws",
     DRAWS,
     "Null draws of what remains with the 3 nearest models when composition is given; 0: not asked.",
+)
+_HALVES = flags.DEFINE_integer(
+    "halves",
+    0,
+    "Runs of the leading metric over halves of the structures, e.g. 20, which tell how well the "
+    "branches of the tree are supported; 0: not asked.",
 )
 _LAYER = flags.DEFINE_string("layer", None, "Of an encoder: hidden layer; default: the card's.")
 _POOLING = flags.DEFINE_string("pooling", None, "Of an encoder: default: the card's.")
@@ -84,6 +91,7 @@ def main(words: Sequence[str]) -> None:
     if jax.process_count() > 1:
         raise ValueError("compare runs in one process: start it once")
     require_permutations(_DRAWS.value)
+    check_halves(_HALVES.value)
     against = _run_folder(folders.folder(_AGAINST.value, flag="against"))
     result = api.load(against)
     with runtime.session():
@@ -97,6 +105,7 @@ def main(words: Sequence[str]) -> None:
             workdir=output,
             confidence=_CONFIDENCE.value,
             draws=_DRAWS.value,
+            halves=_HALVES.value,
             on_nonfinite=_NONFINITE.value,
             memory_budget=_BUDGET.value,
             progress=_PROGRESS.value,

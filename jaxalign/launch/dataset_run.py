@@ -12,10 +12,10 @@ from absl import logging
 from jaxalign import api
 from jaxalign.alignment.plan import plan_metrics
 from jaxalign.analysis.disagreement_facts import disagreement_facts
+from jaxalign.analysis.halves import check_halves, half_facts
 from jaxalign.analysis.rotation_table import check_count, rotation_table
 from jaxalign.launch import explaining, reading, recipes, workflow
 from jaxalign.launch.energy_table import write_energies
-from jaxalign.launch.halves import check_halves, half_facts
 from jaxalign.launch.labeled_energies import energy_records
 
 _SCORES = ("k", "normalize", "similarity")

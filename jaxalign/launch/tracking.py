@@ -23,11 +23,11 @@ from jaxalign.analysis.claims.convergence import FACT, PRETRAINED, trajectory_fa
 from jaxalign.analysis.claims.study import Study
 from jaxalign.analysis.claims.study_runs import StudyRuns
 from jaxalign.analysis.convergence.trajectories import Checkpoint, trajectories
+from jaxalign.analysis.halves import check_halves, half_matrices
 from jaxalign.archives.atomic import atomic_write
 from jaxalign.embeddings.extract import embed_structures
 from jaxalign.launch import recipes, workflow
 from jaxalign.launch.dataset_run import Manner
-from jaxalign.launch.halves import check_halves, half_matrices
 from jaxalign.launch.tracking_data import tracked_structures
 from jaxalign.learning.tracking.checkpoint_encoders import TrackedCheckpoint, tracked_checkpoints
 from jaxalign.learning.training.ladder import LadderRun

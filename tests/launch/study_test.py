@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import jaxalign as ja
 from jaxalign.alignment.results import load
 from jaxalign.analysis.claims.claims_table import CLAIMS
 from jaxalign.analysis.claims.replicates import half_width, replicate_matrices
@@ -67,6 +68,10 @@ def test_a_study_runs_resumes_and_reports(tmp_path):
         work = alignment.diagnostics["work"]
         assert work["graphs_computed"] == work["pairs_computed"] == 0
     assert load_study(tmp_path).claims.equals(again.claims)
+    # The page of a study's folder is that of all its data sets, with the claims.
+    written = ja.write_report(tmp_path, tmp_path / "again").read_text()
+    for words in ("Two small data sets", "Tests of the claims", "qm9", "rattled"):
+        assert words in written
 
 
 def test_a_data_set_that_fails_is_listed_or_stops(tmp_path):

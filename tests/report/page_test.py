@@ -201,6 +201,18 @@ def test_nested_diagnostics_of_the_engine_are_read(fake_alignment, tmp_path):
     assert "900 of 1,000 structures share their embedding with another one (4 groups)" in words
 
 
+def test_what_embeddings_took_is_a_table_of_its_own(fake_alignment, tmp_path):
+    alignment = fake_alignment(2, metrics=("mutual_knn",))
+    work = {"m0": "2,000 rows at 166 a second", "m1": "2,000 rows reused"}
+    facts = {**alignment.diagnostics, "embedding": work}
+    page = render(dataclasses.replace(alignment, diagnostics=facts))["index.html"].decode()
+    table = page[page.index('id="table-embedding-work"') :].partition("</table>")[0]
+    for words in (*work, *work.values()):
+        assert words in table
+    facts = page[page.index('id="table-run-facts"') :].partition("</table>")[0]
+    assert "2,000 rows" not in facts
+
+
 def test_a_second_report_replaces_the_first_and_leaves_other_files(fake_alignment, tmp_path):
     write_report(fake_alignment(2, metrics=("mutual_knn", "cknna")), tmp_path, figures=["png"])
     figures = tmp_path / "figures"

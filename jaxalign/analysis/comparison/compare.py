@@ -24,6 +24,7 @@ from jaxalign.analysis.comparison.newcomer import matched, same_rows
 from jaxalign.analysis.comparison.placement import Placement, placement
 from jaxalign.analysis.comparison.row_intervals import row_intervals
 from jaxalign.analysis.comparison.score_rows import completed, pairs_with, with_intervals
+from jaxalign.analysis.halves import check_halves, half_facts
 from jaxalign.analysis.relations.model_labels import compared_models
 from jaxalign.embeddings.record import Embeddings
 from jaxalign.embeddings.sources import StoredEmbeddings
@@ -81,6 +82,7 @@ def compare(
     workdir: str | Path | None = None,
     confidence: float | None = None,
     draws: int = DRAWS,
+    halves: int = 0,
     on_nonfinite: str = "error",
     **settings: Any,
 ) -> Comparison:
@@ -101,6 +103,8 @@ def compare(
         metrics.
       draws: null draws of what remains of the alignments with the three nearest models when
         composition is given, at least 19; 0 does not ask.
+      halves: runs of the metric that leads over halves of the structures, an even number of at
+        least 4, which tell how well the branches of the tree are supported; 0 does not ask.
       on_nonfinite: as in `align`.
       **settings: further arguments of `align`: `mesh`, `tile_size`, `memory_budget`, `progress`.
 
@@ -111,6 +115,7 @@ def compare(
       ResultError: no result in `against`, one without scores of pairs, or its embeddings are gone.
       ValueError: rows that cannot be matched, a label that the run has already, an unknown metric.
     """
+    check_halves(halves)
     result = load(against)
     lead = _lead(result, metric)
     name, rows, matching = _models(new, against, result, name=name, given=models)
@@ -128,7 +133,9 @@ def compare(
             workdir=folder,
             reuse=against,
         )
-    alignment = alignment.with_facts(**_facts_of_run(result, name, against))
+    common = {**asked, **settings, "on_nonfinite": on_nonfinite, "workdir": folder}
+    facts = half_facts(rows, _of_scores(common), halves=halves, metric=lead)
+    alignment = alignment.with_facts(**_facts_of_run(result, name, against), **facts)
     alignment.save(folder)
     matching |= {"n": int(alignment.diagnostics["n"])}
     found = _concluded(result, alignment, name, lead, matching, confidence)
@@ -159,6 +166,11 @@ def _models(
     name, record, ids, matching = matched(new, result, name=name)
     common = {model: over_ids(rows, ids, name=model) for model, rows in known.items()}
     return name, {**common, name: record}, matching
+
+
+def _of_scores(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `align` without those of its nulls."""
+    return {name: value for name, value in settings.items() if name != "permutations"}
 
 
 def nearest_encoders(found: Comparison, metric: str | None = None) -> list[str]:

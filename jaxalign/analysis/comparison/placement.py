@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 from jaxalign.alignment.results import Alignment
+from jaxalign.analysis.claims.replicates import FACT
 from jaxalign.analysis.relations.model_labels import compared_models
 from jaxalign.analysis.relations.neighbor_joining import Node
-from jaxalign.analysis.relations.tree import Tree, model_tree
+from jaxalign.analysis.relations.replicates import read_replicates
+from jaxalign.analysis.relations.tree import Tree, model_tree, side_of, splits
 from jaxalign.metrics.registry import metric_definition
 
 _LEAST = 4  # models, below which there is only one tree
@@ -22,12 +26,15 @@ class Placement:
       sisters: models on the other side of the branch beside it: the smaller side.
       distance: √JSD in bits to the model whose profile of scores is most alike.
       nearest: that model.
+      support: share of trees over halves of the structures in which this model and its sisters are
+        a branch of their own; NaN where scores over halves are not known.
     """
 
     tree: Tree
     sisters: tuple[str, ...]
     nearest: str
     distance: float
+    support: float = math.nan
 
 
 def placement(alignment: Alignment, metric: str, name: str) -> Placement | None:
@@ -50,13 +57,23 @@ def placement(alignment: Alignment, metric: str, name: str) -> Placement | None:
     if len(names) < _LEAST:
         return None
     scores = alignment.matrix(metric).sel(model_a=names, model_b=names)
-    tree = model_tree(scores)
+    halves = read_replicates(alignment.diagnostics.get(FACT), scores)
+    tree = model_tree(scores, replicates=halves)
     if name not in tree.names or len(tree.names) < _LEAST:
         return None
     row = tree.distances[tree.names.index(name)].copy()
     row[tree.names.index(name)] = float("inf")
     nearest = int(row.argmin())
-    return Placement(tree, sisters(tree.root, name), tree.names[nearest], float(row[nearest]))
+    beside = sisters(tree.root, name)
+    support = branch_support(tree.root, (name, *beside))
+    return Placement(tree, beside, tree.names[nearest], float(row[nearest]), support)
+
+
+def branch_support(root: Node, names: Sequence[str]) -> float:
+    """Support of the branch that parts some leaves from all others; NaN if there is none such."""
+    every = frozenset(root.leaves)
+    node = splits(root, least=-1.0).get(side_of(frozenset(names), every))
+    return math.nan if node is None else node.support
 
 
 def sisters(root: Node, name: str) -> tuple[str, ...]:

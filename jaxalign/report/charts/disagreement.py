@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from jaxalign.report.charts import reading
 from jaxalign.report.charts.points_page import escaped
+from jaxalign.report.charts.points_paper import INK, drawable
+from jaxalign.report.drawing import canvas
+from jaxalign.report.drawing.line_art import draw_line_art, drawing_size
 from jaxalign.report.vocabulary import labels
 from jaxalign.report.vocabulary.tables import Cell, Table, number, text
 from jaxalign.report.vocabulary.views import Chart, View
 
 FACT = "disagreements"
 _HEIGHT, _WORDS = 330, 30  # CSS pixels of a drawing, and of the line above it
+_INCHES = 6.5  # width of drawings on paper
 _QUESTION = (
     "Which structures do two models place differently, although they agree on others? Shown are "
     "the structures with the smallest part of the score, before the nearest neighbors that each "
@@ -78,6 +83,7 @@ def _chart(
             f"in {b} on the lower line; structures without a molecule leave their place free."
         ),
         plotly=drawings_plotly(drawn, k=record["k"]),
+        draw=lambda: draw_disputed_structures(drawn, title, record),
         data=data,
     )
 
@@ -100,7 +106,7 @@ def drawings_plotly(drawn: list[Mapping], *, k: int) -> dict[str, Any]:
         image = {"x": 0.5, "y": top, "xanchor": "center", "yanchor": "top", "sizing": "contain"}
         image |= {"sizex": 1, "sizey": top - bottom, "layer": "above"}
         images.append(where | image | {"source": _uri(found["svg"])})
-        told = f"{found['id']}: {len(found['shared'])} of {k} neighbors in common"
+        told = _told(found, k)
         note = {"x": 0, "y": top, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
         words.append(where | note | {"text": escaped(told), "font": {"size": 13}})
     hidden = {"visible": False, "fixedrange": True, "range": [0, 1]}
@@ -117,6 +123,39 @@ def drawings_plotly(drawn: list[Mapping], *, k: int) -> dict[str, Any]:
     }
     trace = {"type": "scatter", "mode": "markers", "x": [], "y": [], "hoverinfo": "skip"}
     return {"data": [trace], "layout": layout}
+
+
+def draw_disputed_structures(
+    drawn: Sequence[Mapping], title: str, record: Mapping[str, Any]
+) -> Figure:
+    """The same for paper; call it inside `canvas.style()`.
+
+    Args:
+      drawn: see `drawings_plotly`.
+      title: of the figure.
+      record: of two models, with `model_a`, `model_b` and `k`.
+    """
+    tall = [_INCHES * size[1] / size[0] for size in (drawing_size(each["svg"]) for each in drawn)]
+    whole = 0.75 + sum(tall) + 0.3 * len(drawn)
+    figure, axes = canvas.sheet(_INCHES + 0.3, whole)
+    heading = {"weight": "bold", "color": INK, "va": "top"}
+    canvas.write(axes, 0.15, whole - 0.15, drawable(title), size=10, gid="title-0", **heading)
+    lines = (
+        f"Left: the structure. Beside it its nearest neighbors, in {record['model_a']} above, in "
+        f"{record['model_b']} below."
+    )
+    canvas.write(axes, 0.15, whole - 0.42, drawable(lines), size=7, gid="lines", va="top")
+    top = whole - 0.75
+    for place, (each, height) in enumerate(zip(drawn, tall, strict=True)):
+        words = drawable(_told(each, record["k"]))
+        canvas.write(axes, 0.15, top - 0.05, words, size=8, gid=f"structure-{place}", va="top")
+        draw_line_art(axes, each["svg"], left=0.15, top=top - 0.25, width=_INCHES)
+        top -= height + 0.3
+    return figure
+
+
+def _told(found: Mapping[str, Any], k: int) -> str:
+    return f"{found['id']}: {len(found['shared'])} of {k} neighbors in common"
 
 
 def _uri(svg: str) -> str:

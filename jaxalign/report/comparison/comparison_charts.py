@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxalign.analysis.comparison.compare import Comparison
+from jaxalign.analysis.relations.tree import Tree
 from jaxalign.report.charts.marks import Marks, modality_words
 from jaxalign.report.charts.model_tree import tree_figure
 from jaxalign.report.charts.points import GRAY, Axis, Line, PointFigure, Points, row_axis
@@ -95,11 +96,20 @@ def tree_chart(found: Comparison) -> Chart | None:
         alt=f"Tree of {labels.count(len(tree.names), 'model')}; {found.name} branches off beside "
         f"{labels.joined(found.placement.sisters[:4])}.",
         caption=f"Neighbor-joining tree of rows of {metric_words(found)}. The ring marks "
-        f"{found.name}. Distances are read along the horizontal lines.",
+        f"{found.name}. Distances are read along the horizontal lines. {_support(tree)}",
         plotly=points_plotly(figure),
         draw=lambda: draw_points(figure, title),
         data=data.reset_index(names="model"),
     )
+
+
+def _support(tree: Tree) -> str:
+    if tree.replicates:
+        return (
+            f"Numbers at branches: percent of {tree.replicates} trees over halves of the "
+            "structures that have the branch too."
+        )
+    return "How well branches are supported was not asked (halves=20 does)."
 
 
 def _ascending(found: Comparison, calibrated: bool) -> bool:

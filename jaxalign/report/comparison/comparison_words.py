@@ -167,7 +167,10 @@ def _tree(found: Comparison) -> list[str]:
     shown = labels.joined(place.sisters[:4])
     more = len(place.sisters) - 4
     shown += f" and {more} more" if more > 0 else ""
-    return [f"In the tree of models it branches off beside {shown}."]
+    share = ""
+    if math.isfinite(place.support):
+        share = f", as in {100 * place.support:.0f} % of the trees over halves of the structures"
+    return [f"In the tree of models it branches off beside {shown}{share}."]
 
 
 def _other_metrics(found: Comparison) -> list[str]:

@@ -25,7 +25,12 @@ def _run(parts: Sequence[Part]) -> View:
         if command := part.alignment.diagnostics.get("command"):
             facts.insert(0, ("Command", command))
         found.append(_pairs_of_words("run-facts", "Run", ("Fact", "Value"), facts, part))
-    lead = "What is needed to repeat this run."
+        if work := part.alignment.diagnostics.get("embedding"):
+            lines = [(str(model), str(words)) for model, words in work.items()]
+            found.append(
+                _pairs_of_words("embedding-work", "Embedding", ("Model", "Work"), lines, part)
+            )
+    lead = "What is needed to repeat this run, and what its embeddings took."
     notes = tuple(note for part in parts for note in version_notes(part.alignment))
     return View("run", "Run", lead, (), tuple(found), tuple(dict.fromkeys(notes)))
 

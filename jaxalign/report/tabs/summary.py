@@ -42,6 +42,7 @@ _UNLISTED = (
         "labels",
         "sources",
         "recipe",
+        "embedding",
     ),
 )
 _HANDLED = ("n", "dataset", "devices", "tile_size", "precision", "versions", "seconds", "seed")

@@ -14,6 +14,8 @@ from jaxalign.alignment.results import ResultError
 from jaxalign.analysis.comparison.newcomer import IDENTICAL, SIMILAR
 from jaxalign.analysis.comparison.row_intervals import row_intervals
 from jaxalign.analysis.precision.paired_scores import compare_scores
+from jaxalign.analysis.relations.replicates import read_replicates
+from jaxalign.analysis.relations.tree import model_tree, splits
 from jaxalign.embeddings.formats import read_embedding_collection
 
 N, K = 60, 5
@@ -201,6 +203,30 @@ def test_a_run_that_has_not_noted_its_files(workdir, arrays, tmp_path):
     found = ja.compare(arrays["new"], tmp_path, name="new", models=models, **QUICK)
     assert found.alignment.diagnostics["work"]["graphs_computed"] == 1
     assert found.placement is None  # three models have only one tree
+
+
+def test_branches_of_the_tree_are_supported_by_halves(arrays, rng, tmp_path):
+    models = {name: arrays[name] for name in ("near", "far", "other")}
+    models["farther"] = rng.normal(size=(N, 10)).astype(np.float32)
+    ja.align(models, metrics=METRICS, k=K, workdir=tmp_path)
+    given = {"name": "new", "models": models, **QUICK}
+    plain = ja.compare(arrays["new"], tmp_path, **given)
+    assert plain.placement.tree.replicates == 0
+    assert np.isnan(plain.placement.support)
+    found = ja.compare(arrays["new"], tmp_path, **given, halves=4)
+    place = found.placement
+    assert place.tree.replicates == 4
+    assert place.sisters == plain.placement.sisters
+    scores = found.alignment.matrix("mutual_knn")
+    halves = read_replicates(found.alignment.diagnostics["replicates"], scores)
+    own = frozenset(("new", *place.sisters))
+    with_branch = [
+        any(side in (own, frozenset(place.tree.names) - own) for side in splits(tree.root))
+        for tree in map(model_tree, halves)
+    ]
+    assert place.support == np.mean(with_branch)
+    with pytest.raises(ValueError, match="in pairs"):
+        ja.compare(arrays["new"], tmp_path, **given, halves=5)
 
 
 def test_other_versions_and_lost_labels_are_told(workdir, arrays, found, tmp_path):

@@ -1,13 +1,22 @@
 """Disputed structures on the page: drawings are images on light panels, ids are words."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
+from matplotlib.patches import PathPatch
 
+from jaxalign.analysis.disagreement_facts import compact
 from jaxalign.analysis.drawings import draw_molecules
-from jaxalign.report.charts.disagreement import FACT, disagreement_view
+from jaxalign.report.charts.disagreement import (
+    FACT,
+    disagreement_view,
+    draw_disputed_structures,
+)
 from jaxalign.report.charts.reading import read_report
+from jaxalign.report.drawing import canvas
+from jaxalign.report.drawing.line_art import draw_line_art
 
 
 def record(names, svg):
@@ -39,6 +48,41 @@ def test_drawings_stand_below_each_other_on_light_panels(rng, views):
     assert edges[1][1] < edges[0][0]
     assert [len(row) for row in view.tables[0].rows] == [10] * 3  # also those without a drawing
     assert "7 of 70 structures (10.0 %)" in view.lead
+
+
+def test_drawings_are_lines_on_paper_too():
+    svg = draw_molecules(
+        ["CC(=O)O", "C[C@H](F)Cl", "[CH2]C", ""], legends=["a", "b", "c", ""], columns=2
+    )
+    paths = re.findall(r" d='([^']*)'", svg)
+    for kept in (svg, compact(svg)):
+        each = {"id": "s1", "svg": kept, "shared": ["x"]}
+        facts = {"model_a": "a", "model_b": "b", "k": 3}
+        with canvas.style():
+            figure = draw_disputed_structures([each, each], "Disputed $x$", facts)
+            files = canvas.encode(figure, ("png", "svg", "pdf"))
+        (axes,) = figure.axes
+        patches = [p for p in axes.patches if isinstance(p, PathPatch)]
+        assert len(patches) == 2 * len(paths)
+        colors = {p.get_edgecolor() for p in patches}
+        assert {(1.0, 0.0, 0.0, 1.0)} <= colors  # bonds to oxygen
+        # All of it is on the sheet, the second drawing below the first.
+        boxes = [p.get_path().get_extents(p.get_transform() - axes.transData) for p in patches]
+        assert min(b.x0 for b in boxes) >= 0.15
+        assert max(b.x1 for b in boxes) <= 6.65
+        first, second = boxes[: len(paths)], boxes[len(paths) :]
+        assert max(b.y1 for b in second) < min(b.y0 for b in first)
+        assert min(b.y0 for b in second) >= 0
+        assert files["svg"].count(b"<path") > len(paths)
+
+
+def test_other_paths_than_those_of_drawings_are_named():
+    _, axes = canvas.sheet(1, 1)
+    odd = "<svg viewBox='0 0 10 10'><path d='M 0,0 A 1 1'/></svg>"
+    with pytest.raises(ValueError, match="command 'A'"):
+        draw_line_art(axes, odd, left=0, top=1, width=1)
+    with pytest.raises(ValueError, match="viewBox"):
+        draw_line_art(axes, "<svg/>", left=0, top=1, width=1)
 
 
 def test_without_the_fact_the_reason_is_said(views):

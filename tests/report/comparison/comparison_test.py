@@ -159,8 +159,9 @@ def test_page_holds_every_tab_and_no_markup_of_names(comparison, tmp_path):
     found = dataclasses.replace(
         comparison,
         alignment=dataclasses.replace(comparison.alignment, cards=cards),
-        placement=Placement(tree, ("ani",), "ani", 0.1),
+        placement=Placement(tree, ("ani",), "ani", 0.1, support=0.85),
     )
+    assert "beside ani, as in 85 % of the trees over halves" in " ".join(findings(found))
     page = write_comparison(found, tmp_path)
     words = page.read_text()
     for tab in ("All metrics", "Tree", "The embeddings", "How to read this", "without ids"):

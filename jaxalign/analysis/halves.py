@@ -1,4 +1,4 @@
-"""CKNNA over random halves of the structures: errors of trees of models and of best pairs."""
+"""Scores over random halves of the structures: errors of trees of models and of best pairs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,13 @@ def check_halves(halves: int) -> int:
 
 
 def half_facts(
-    embeddings: Mapping[str, Any], common: Mapping[str, Any], *, halves: int
+    embeddings: Mapping[str, Any],
+    common: Mapping[str, Any],
+    *,
+    halves: int,
+    metric: str = METRIC,
 ) -> dict[str, Any]:
-    """The fact `replicates` of a run: CKNNA of all pairs at its first k, over every half.
+    """The fact `replicates` of a run: scores of all pairs at their first k, over every half.
 
     Random splits of the structures into disjoint halves (of whole groups), as those of intervals.
     This one metric takes a small part of the time of intervals of all scores.
@@ -40,20 +44,21 @@ def half_facts(
       embeddings: model → embeddings.
       common: arguments of `align`; its workdir keeps the scores.
       halves: how many, an even number of at least 4; 0 for none.
+      metric: the one metric that is computed, symmetric.
 
     Returns:
-      The fact by its name; nothing without halves or CKNNA.
+      The fact by its name; nothing without halves, or where the run has not this metric.
 
     Raises:
       ValueError: a number of halves that makes no sense, or too few structures for k.
     """
-    found = _half_scores(embeddings, common, halves=halves)
+    found = _half_scores(embeddings, common, halves, metric)
     if found is None:
         return {}
     intervals, plan, models = found
     facts = replicate_facts(
         intervals.replicates,
-        metric=METRIC,
+        metric=metric,
         k=plan.k,
         models=models,
         taken=float(np.mean(intervals.facts["rows"])),
@@ -64,7 +69,7 @@ def half_facts(
 def half_matrices(
     embeddings: Mapping[str, Any], common: Mapping[str, Any], *, halves: int
 ) -> Halves | None:
-    """The scores of `half_facts` as matrices, which are not kept among the facts of a run.
+    """CKNNA as of `half_facts` as matrices, which are not kept among the facts of a run.
 
     Args:
       embeddings: model → embeddings.
@@ -74,7 +79,7 @@ def half_matrices(
     Returns:
       One matrix a half; None without halves or CKNNA.
     """
-    found = _half_scores(embeddings, common, halves=halves)
+    found = _half_scores(embeddings, common, halves, METRIC)
     if found is None:
         return None
     intervals, _, models = found
@@ -89,14 +94,14 @@ def half_matrices(
 
 
 def _half_scores(
-    embeddings: Mapping[str, Any], common: Mapping[str, Any], *, halves: int
+    embeddings: Mapping[str, Any], common: Mapping[str, Any], halves: int, metric: str
 ) -> tuple[Intervals, MetricPlan, list[str]] | None:
-    if not check_halves(halves) or METRIC not in common["metrics"]:
+    if not check_halves(halves) or metric not in common["metrics"]:
         return None
     settings = interval_settings(CONFIDENCE, replicates=halves)
-    k = common["k"].get(METRIC) if isinstance(common["k"], Mapping) else common["k"]
+    k = common["k"].get(metric) if isinstance(common["k"], Mapping) else common["k"]
     first = k if k is None or isinstance(k, int) else k[0]
-    own = {"metrics": (METRIC,), "k": first, "progress": False}
+    own = {"metrics": (metric,), "k": first, "progress": False}
     state, plans = start_run(embeddings, **{**common, **own})
     found = interval_columns(state, plans, engine.run(state, plans), settings)
     return found, plans[0], [model.name for model in state.inputs.models]
