@@ -181,14 +181,16 @@ def _findings(source: reading.Source, plane: pd.DataFrame) -> list[str]:
     own = _trained(source, plane)
     if own.empty:
         return []
-    contained = own["region"].str.contains("contains").sum()
-    counts = own["region"].value_counts()
+    regions = own["region"]
+    contained = regions.str.contains("contains").sum()
+    same, part, apart = (
+        (regions == name).sum() for name in ("equivalent", "in part", "independent")
+    )
     mean = float(own[["forward", "backward"]].to_numpy().mean())
     return [
-        f"Of {labels.count(len(own), 'pair')} of trained models {counts.get('equivalent', 0)} are "
-        f"equivalent, in {contained} one contains the other, {counts.get('in part', 0)} know each "
-        f"other in part and {counts.get('independent', 0)} are independent; the mean imbalance is "
-        f"{labels.score(mean)}."
+        f"Of {labels.count(len(own), 'pair')} of trained models {same:,} are equivalent, in "
+        f"{contained:,} one contains the other, {part:,} know each other in part and {apart:,} are "
+        f"independent; the mean imbalance is {labels.score(mean)}."
     ]
 
 

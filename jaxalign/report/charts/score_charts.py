@@ -13,7 +13,7 @@ from jaxalign.report.vocabulary.relations import PRETRAINED, RELATIONS, spread
 from jaxalign.report.vocabulary.source import MetricView
 from jaxalign.report.vocabulary.views import Chart
 
-_SHOWN_NAMES = 60  # models up to which the picture names them
+_SHOWN_NAMES = 40  # models up to which the picture names them
 _POINTS = 3000  # pairs up to which every one is a point; beyond, boxes
 _BLUE, _GRAY = "#2f86c1", "#8c8c8c"
 
