@@ -1,4 +1,4 @@
-r"""Which encoder for which property? Four tasks, 21 and 15 candidates, 200 labels to choose by.
+r"""Which encoder for which property? Four tasks, 21 and 14 candidates, 200 labels to choose by.
 
     jaxalign select --config=configs/selection.py --workdir=selection
 
@@ -6,8 +6,13 @@ Energies (beyond composition) and gaps of 2,000 QM9 molecules, formation energie
 the hull of 2,000 crystals. Every criterion sees 200 labels; ridge and kNN probes on about 1,600
 other structures and 400 test structures say what it should have chosen, five times over.
 
-Some 300 MB of weights are fetched into the cache first. Takes about 15 minutes on two CPU cores,
-ten of them for embeddings; the same command resumes.
+Some 300 MB of weights are fetched into the cache first. Expected time on two CPU cores: 17 minutes,
+8 of them for embeddings, 5 for alignments, 4 for probes; the same command resumes.
+
+Expected: the evidence of a linear model chooses best (Spearman .73 to .96 with held-out errors of
+ridge probes), the ridge probe as well but for energies above the hull; of alignments with the label
+information imbalance is best, mean alignment with other candidates is weak, and dimensions and
+widths tell nothing.
 
 Mind what the candidates were trained on: CHGNet and SevenNet learned energies of the Materials
 Project, from which the crystals and their labels are taken, ANI and SO3LR energies of small

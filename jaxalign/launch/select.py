@@ -14,13 +14,14 @@ first column). Where all labels are few, --config.target=0 --config.test=0 --con
 ranks by all of them and judges nothing.
 
 The workdir gets embeddings/, selection.parquet|csv (one row a task, candidate and criterion),
-ranking.csv, quality.csv, leave_one_task_out.csv and selection.json. The same command run again
-resumes and computes nothing that is finished. Runs in one process.
+ranking.csv, quality.csv, leave_one_task_out.csv, selection.json, and report/index.html with all of
+it. The same command run again resumes and computes nothing that is finished. Runs in one process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,11 @@ def main(words: Sequence[str]) -> None:
     print(describe(found))
     logging.info("%s", _work(found.work))
     print(f"\ntables: {path.parent / 'ranking.csv'}, quality.csv, leave_one_task_out.csv")
+    # The page needs an extra, and only this last step does.
+    from jaxalign.report.selection.selection_page import write_selection
+
+    page = write_selection(found, workdir / workflow.REPORT, version=version("jaxalign"))
+    print(f"page: {page.resolve()}")
 
 
 def _tasks(

@@ -55,6 +55,7 @@ def test_smoke_config_embeds_selects_and_resumes(tmp_path):
     assert formation.loc["composition", "ridge"] < 0.9 * formation.loc["gaussian-noise", "ridge"]
     facts = json.loads((tmp_path / "w" / "selection.json").read_text())
     assert len(facts["candidates"]) == 8
+    assert "Candidates for u0_hartree" in (tmp_path / "w" / "report" / "index.html").read_text()
     again = jaxalign(*words)
     assert "nothing was computed again" in again.stderr
     assert again.stdout == first.stdout

@@ -23,6 +23,16 @@ def describe(selection: Selection) -> str:
     return "\n\n".join(parts)
 
 
+def choices(selection: Selection) -> list[str]:
+    """What to choose for each task, one sentence a task."""
+    ranked = [selection.ranking[selection.ranking["task"] == t["name"]] for t in selection.tasks]
+    return [
+        f"{task['name']}: {_choice(rows)}."
+        for task, rows in zip(selection.tasks, ranked, strict=True)
+        if len(rows)
+    ]
+
+
 def _task(selection: Selection, name: str) -> str:
     facts = next(task for task in selection.tasks if task["name"] == name)
     ranked = selection.ranking[selection.ranking["task"] == name]

@@ -12,6 +12,9 @@ from jaxalign.learning.selection.selection import selection_facts
 from jaxalign.learning.selection.task import Task
 from jaxalign.learning.selection.wording import describe
 from jaxalign.models.card import ModelCard
+from jaxalign.report.drawing import canvas
+from jaxalign.report.selection.selection_charts import candidates_chart, criteria_chart
+from jaxalign.report.selection.selection_page import write_selection
 
 N = 180
 SETTINGS = dict(target=60, test=60, draws=2, metrics=("cka",), permutations=199)
@@ -75,6 +78,34 @@ def test_the_order_is_that_of_what_embeddings_hold(found):
     assert errors["ridge", "linear"] < 0.05
     assert errors["knn", "circle"] < 0.6 < 0.85 < errors["ridge", "noise"]
     assert errors["knn", "circle"] < errors["ridge", "circle"] - 0.1
+
+
+def test_the_page_shows_candidates_and_criteria(found, tmp_path):
+    page = write_selection(found, tmp_path, version="1").read_text()
+    for words in ("choose linear: probe:ridge", "Candidates for angle", "One task left out"):
+        assert words in page
+    chart = candidates_chart(found, "angle")
+    held_out = {t["name"]: t for t in chart.plotly["data"] if t.get("name")}
+    ranked = found.ranking[found.ranking["task"] == "angle"]
+    assert list(held_out["held out, ridge probe"]["x"]) == pytest.approx(list(ranked["ridge"]))
+    assert list(held_out["by the 60 labels seen, ridge probe"]["x"]) == list(ranked["value"])
+    chart = criteria_chart(found, "ridge")
+    marks = next(t for t in chart.plotly["data"] if t.get("name") == "angle")
+    own = found.quality.query("task == 'angle' and truth == 'ridge' and among == 'all candidates'")
+    assert sorted(marks["x"]) == pytest.approx(sorted(own["spearman"].dropna()))
+    with canvas.style():
+        for drawn in (chart, candidates_chart(found, "distance")):
+            assert canvas.encode(drawn.draw(), ("svg",))["svg"]
+
+
+def test_a_page_without_held_out_errors(candidates, labels, tmp_path):
+    settings = {**SETTINGS, "test": 0, "target": None, "draws": 1, "rank_by": "label:cka"}
+    found = select(candidates, [task(labels)], **settings)
+    assert candidates_chart(found, "angle") is None
+    assert criteria_chart(found, "ridge") is None
+    page = write_selection(found, tmp_path, version="1").read_text()
+    assert 'id="table-ranking-angle"' in page
+    assert "One task left out" not in page
 
 
 def test_criteria_are_judged_by_held_out_errors(found):
