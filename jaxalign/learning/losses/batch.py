@@ -40,15 +40,15 @@ class Batch:
     own: Int32[Array, " b"]
     axes: Axes | None
 
-    def total(self, values: Float[Array, "b ..."]) -> Float[Array, ...]:
+    def total(self, values: Num[Array, "b ..."]) -> Num[Array, ...]:
         """Sum over the rows of all devices."""
-        return self.everywhere(values.sum(0))
+        return self.everywhere(values.sum(0, dtype=values.dtype))
 
     def everywhere(self, value: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
         """Sum over the devices."""
         return value if self.axes is None else jax.lax.psum(value, self.axes)
 
-    def largest(self, values: Float[Array, "b ..."]) -> Float[Array, ...]:
+    def largest(self, values: Num[Array, "b ..."]) -> Num[Array, ...]:
         """Largest value over the rows of all devices, a constant for derivatives."""
         found = jax.lax.stop_gradient(values).max(0)
         return found if self.axes is None else jax.lax.pmax(found, self.axes)

@@ -52,17 +52,17 @@ def gram_terms(
 
     def residuals(entries):
         entries = jax.lax.stop_gradient(jnp.where(valid, entries, 0))
-        sums = entries.sum(1)
+        sums = row_sums(entries)
         own = sums / first - batch.total(sums) / (2 * first * second)
-        return own[:, None] + batch.gather(own)[None, :], batch.total((entries**2).sum(1))
+        return own[:, None] + batch.gather(own)[None, :], batch.total(row_sums(entries**2))
 
     (u_a, squares_a), (u_b, squares_b) = residuals(a), residuals(b)
     f, g = (jnp.where(valid, entries - u, 0) for entries, u in ((a, u_a), (b, u_b)))
-    r, q = f.sum(1), g.sum(1)
+    r, q = row_sums(f), row_sums(g)
     s, t = batch.total(r), batch.total(q)
 
     def product(x, y, rows_x, rows_y, sum_x, sum_y):
-        inner = batch.total((x * y).sum(1) - 2 * rows_x * rows_y / first)
+        inner = batch.total(row_sums(x * y) - 2 * rows_x * rows_y / first)
         return (inner + sum_x * sum_y / (first * second)) / pairs
 
     products = product(f, g, r, q, s, t), product(f, f, r, r, s, s), product(g, g, q, q, t, t)
@@ -97,4 +97,12 @@ def roots(squared: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def inner_products(x: Float[Array, "b d"], y: Float[Array, "n d"]) -> Float[Array, "b n"]:
     """x_i·y_j at full precision: TPUs would take one bfloat16 pass."""
-    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    product = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    # Inside a fusion XLA's CPU compiler would emit slow loops for the product.
+    return jax.lax.optimization_barrier(product)
+
+
+def row_sums(values: Float[Array, "b n"]) -> Float[Array, " b"]:
+    """Σ_j of every row, as a product with ones: several times as fast as a reduction on CPU."""
+    ones = jnp.ones(values.shape[1], values.dtype)
+    return jnp.matmul(values, ones, precision=jax.lax.Precision.HIGHEST)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Int32
 
 from jaxalign.learning.losses.batch import Batch
-from jaxalign.learning.losses.gram_terms import roots
+from jaxalign.learning.losses.gram_terms import roots, row_sums
 
 _MOST_ROWS = 46340  # whose pairs int32 counts
 
@@ -31,10 +31,14 @@ def median_distance(batch: Batch, squared: Float[Array, "b n"]) -> Float[Array, 
             "sigma, the width of both kernels"
         )
     valid = batch.pairs()
-    half = batch.everywhere(valid.sum(dtype=jnp.int32)) // 2
     keys = _ordered_bits(jax.lax.stop_gradient(squared))
-    found = _order_statistics(batch, keys, valid, jnp.stack([half, half + 1]))
-    middle = [_entry(batch, squared, valid & (keys == key)) for key in found]
+    most = jnp.iinfo(keys.dtype).max
+    keys = jnp.where(valid, keys, most)
+    half = _count(batch, valid) // 2
+    lower = _order_statistic(batch, keys, half)
+    following = -batch.largest(-jnp.where(keys > lower, keys, most)).max()
+    upper = jnp.where(_count(batch, keys <= lower) > half, lower, following)
+    middle = [_mean_entry(batch, squared, valid & (keys == key)) for key in (lower, upper)]
     return roots(jnp.stack(middle)).sum() / 2
 
 
@@ -44,27 +48,30 @@ def _ordered_bits(values: Float[Array, "b n"]) -> Int[Array, "b n"]:
     return jax.lax.bitcast_convert_type(values, kind)
 
 
-def _order_statistics(
-    batch: Batch, keys: Int[Array, "b n"], valid: Bool[Array, "b n"], ranks: Int[Array, " r"]
-) -> Int[Array, " r"]:
-    """Keys of the given ranks (1 is the smallest), by halving the range of keys."""
-    most = jnp.iinfo(keys.dtype).max
-    keys = jnp.where(valid, keys, most)
+def _order_statistic(
+    batch: Batch, keys: Int[Array, "b n"], rank: Int32[Array, ""]
+) -> Int[Array, ""]:
+    """Key of the given rank (1 is the smallest), by halving the range of keys."""
 
     def halve(_, bounds):
         low, high = bounds
         middle = low + (high - low) // 2
-        below = (keys[None] <= middle[:, None, None]).sum((1, 2), dtype=jnp.int32)
-        reached = batch.everywhere(below) >= ranks
+        reached = _count(batch, keys <= middle) >= rank
         return jnp.where(reached, low, middle + 1), jnp.where(reached, middle, high)
 
-    low = jnp.zeros(ranks.shape, keys.dtype)
-    bits = jnp.iinfo(keys.dtype).bits - 1
-    low, _ = jax.lax.fori_loop(0, bits, halve, (low, jnp.full_like(low, most)))
-    return low
+    limits = jnp.iinfo(keys.dtype)
+    bounds = jnp.zeros((), keys.dtype), jnp.full((), limits.max, keys.dtype)
+    return jax.lax.fori_loop(0, limits.bits - 1, halve, bounds)[0]
 
 
-def _entry(batch: Batch, values: Float[Array, "b n"], chosen: Bool[Array, "b n"]):
+def _count(batch: Batch, chosen: Bool[Array, "b n"]) -> Int32[Array, ""]:
+    """Chosen pairs of all devices; numbers of columns are exact in float32."""
+    return batch.total(row_sums(chosen.astype(jnp.float32)).astype(jnp.int32))
+
+
+def _mean_entry(
+    batch: Batch, values: Float[Array, "b n"], chosen: Bool[Array, "b n"]
+) -> Float[Array, ""]:
     """Mean of equal entries, which carries their derivatives; 0 where none is chosen."""
-    count = jnp.maximum(batch.everywhere(chosen.sum(dtype=jnp.int32)), 1).astype(values.dtype)
-    return batch.total(jnp.where(chosen, values, 0).sum(1)) / count
+    count = jnp.maximum(_count(batch, chosen), 1).astype(values.dtype)
+    return batch.total(row_sums(jnp.where(chosen, values, 0))) / count

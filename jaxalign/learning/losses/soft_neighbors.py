@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 
+from jaxalign.learning.losses.gram_terms import row_sums
 from jaxalign.parallel.ring import varying_like
 
 _MOST_STEPS = 200  # far more than any needs: about 5, and 30 at temperatures near 0
@@ -53,7 +54,7 @@ def _threshold_jvp(k, primals, tangents):
     # ln w = ln p + ln(1 − p) = 2 ln p − v: weights even where all w are too small for floats.
     logarithms = 2 * jax.nn.log_sigmoid(v) - v
     weights = jax.nn.softmax(jnp.where(candidates, logarithms, -jnp.inf), axis=1)
-    return t, (weights * jnp.where(candidates, tangents[0], 0)).sum(1)
+    return t, row_sums(weights * jnp.where(candidates, tangents[0], 0))
 
 
 def _solve(scores, candidates, k):
@@ -74,7 +75,7 @@ def _solve(scores, candidates, k):
     def sums(t):
         p = jax.nn.sigmoid(scores - t[:, None])
         p = jnp.where(candidates, p, 0)
-        return p.sum(1), (p * (1 - p)).sum(1)
+        return row_sums(p), row_sums(p * (1 - p))
 
     def unsolved(state):
         step, *_, open_rows = state
@@ -104,6 +105,6 @@ def _solve(scores, candidates, k):
 
 def _normal_threshold(scores, candidates, m, k):
     """The threshold at temperature zero of normally distributed scores."""
-    mean = jnp.where(candidates, scores, 0).sum(1) / m
+    mean = row_sums(jnp.where(candidates, scores, 0)) / m
     deviations = jnp.where(candidates, scores - mean[:, None], 0)
-    return mean - ndtri(k / m) * jnp.sqrt(jnp.square(deviations).sum(1) / m)
+    return mean - ndtri(k / m) * jnp.sqrt(row_sums(jnp.square(deviations)) / m)

@@ -39,7 +39,8 @@ def test_gradients_at_equal_rows_are_those_of_both_sides_of_the_kink(rng, name, 
     x, y = pair(rng, dx, dy)
     x[1], x[7], y[4] = x[0], x[0], y[3]
     y[1] = y[0]  # equal in both
-    check(name, x, y, tolerance=2e-5)
+    # The kink leaves errors of the order of the step, rounding of small distances the inverse.
+    check(name, x, y, tolerance=3e-4)
 
 
 @pytest.mark.parametrize(("name", "dx", "dy"), CASES)

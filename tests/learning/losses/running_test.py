@@ -27,7 +27,9 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize("name", ["cka", "dcor", pytest.param("cka:sigma", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["dcor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cka", "cka:sigma"))]
+)
 def test_terms_and_running_gradients_average_to_those_of_the_full_data(rng, name):
     """Exactly: over all batches of 6 of 10 rows."""
     x, y = related_pair(rng, N, 4, 3, 0.5, shared=3)
@@ -89,8 +91,8 @@ def test_terms_of_normal_rows_average_to_the_population(rng):
         influences = xy / xy.mean() - xx / xx.mean() / 2 - yy / yy.mean() / 2
         error = ratio * influences.std() / np.sqrt(batches)
         assert abs(ratio - expected) < 4.5 * error
-        alone = xy / np.sqrt(xx * yy)
-        assert abs(alone.mean() - expected) > 4.5 * alone.std() / np.sqrt(batches)
+    alone = xy / np.sqrt(xx * yy)  # dCor² of single batches: 20 standard errors off
+    assert abs(alone.mean() - expected) > 4.5 * alone.std() / np.sqrt(batches)
 
 
 _step = jax.jit(running_loss, static_argnames="decay")
@@ -161,7 +163,7 @@ def test_the_bias_of_one_batch_falls_as_its_inverse_size(rng):
 
 @pytest.mark.slow
 def test_soft_cknna_of_batches_needs_k_in_proportion(rng):
-    n, b, k = 512, 64, 48.0
+    n, b, k = 512, 64, 16.0
     x, noise = (rng.normal(size=(n, 12)).astype(np.float32) for _ in range(2))
     chance = 1 - float(soft_cknna_loss(x, noise, k=k))
     in_proportion, _ = _batch_scores(rng, x, noise, b, k * (b - 1) / (n - 1), 400)

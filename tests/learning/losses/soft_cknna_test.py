@@ -87,6 +87,7 @@ def test_the_temperature_may_be_traced_and_differentiated(rng):
     assert slope == pytest.approx((upper - lower) / 2e-5, rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_float32_keeps_its_digits_on_anisotropic_rows(rng):
     x, y = related_pair(rng, N, D, D, 0.96)
     loss = functools.partial(soft_cknna_loss, k=K, temperature=0.1)
