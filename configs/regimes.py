@@ -116,6 +116,7 @@ def _regimes() -> config_dict.ConfigDict:
     """Data set → what is different there; `in_distribution_of` names models at home in it."""
     light = ("H", "C", "N", "O")  # ANI-1x knows no others
     rattled = {"kind": "rattle", "copies": 1, "seed": 0}
+    strained = {**rattled, "kind": "strain"}
     regimes = dict(
         crystals=dict(
             dataset=dict(name="crystals"),
@@ -128,6 +129,11 @@ def _regimes() -> config_dict.ConfigDict:
         ),
         crystals_rattled=dict(
             dataset=dict(name="crystals", perturb={**rattled, "amplitudes": (0.3,)}),
+            models=(*_PERIODIC, "composition", "soap", "gaussian-noise"),
+            in_distribution_of=(),
+        ),
+        crystals_strained=dict(
+            dataset=dict(name="crystals", perturb={**strained, "amplitudes": (0.1,)}),
             models=(*_PERIODIC, "composition", "soap", "gaussian-noise"),
             in_distribution_of=(),
         ),
@@ -145,6 +151,11 @@ def _regimes() -> config_dict.ConfigDict:
         ),
         qm9_rattled=dict(
             dataset=dict(name="qm9", elements=light, perturb={**rattled, "amplitudes": (0.3,)}),
+            models=(*_MOLECULAR, *_UNTRAINED_MOLECULAR, "composition", "soap", "gaussian-noise"),
+            in_distribution_of=(),
+        ),
+        ligands=dict(  # most are larger than what ANI-1x was trained on; SO3LR has seen such
+            dataset=dict(name="ligands", elements=light),
             models=(*_MOLECULAR, *_UNTRAINED_MOLECULAR, "composition", "soap", "gaussian-noise"),
             in_distribution_of=(),
         ),

@@ -42,8 +42,9 @@ T7 = Statement(
     "T7",
     "In distribution models group by training data, out of distribution by architecture.",
     "In distribution: relaxed crystals for potentials of MPtrj, drug-like molecules for encoders "
-    "of reactions and ADMET data, QM9 for molecular potentials. Out: rattled copies, and QM9 for "
-    "models of other matter. OMat24, OMol25 and the potentials trained on them are not at hand.",
+    "of reactions and ADMET data, QM9 for molecular potentials. Out: rattled and strained copies, "
+    "ligands of proteins, and QM9 for models of other matter. OMat24, OMol25 and the potentials "
+    "trained on them are not at hand.",
 )
 T8 = Statement(
     "T8",
