@@ -1,31 +1,37 @@
-r"""Do models of matter converge, and where not? 31 trained encoders on six data sets of 2,000.
+r"""Do models of matter converge, and where not? 31 trained encoders on eight data sets of 2,000.
 
     jaxalign run --config=configs/regimes.py --workdir=regimes
 
-Molecules of QM9 and drug-like ones of MOSES, relaxed crystals of the Materials Project, QM9 and
-crystals rattled far from equilibrium, and protein chains; each encoder on what it can read. Beside
-every data set's own results the run writes `claims.csv`, `claims.md` and `report/index.html` over
-all of them: eleven published claims about the convergence of such models, each with estimate,
-interval, p and a verdict. docs/results.md holds them from a run made here.
+Molecules of QM9, drug-like ones of MOSES and ligands of proteins, relaxed crystals of the Materials
+Project, QM9 and crystals rattled far from equilibrium, crystals strained, and protein chains; each
+encoder on what it can read. Beside every data set's own results the run writes `claims.csv`,
+`claims.md` and `report/index.html` over all of them: eleven published claims about the convergence
+of such models, each with estimate, interval, p and a verdict. docs/results.md holds them from a run
+made here.
 
-Some 450 MB of weights are fetched into the cache first. Expected time on two idle CPU cores: 50
-minutes, a sum of measured rates; the same command resumes. On two cores that did other work, too,
-the networks alone took 52. What they take on idle ones:
+Some 500 MB of weights and structures are fetched into the cache first. Expected time on two idle
+CPU cores: 41 minutes, 15 of them for networks; the same command resumes. Measured were 37 for six
+of the sets in one go, and 4 when strained crystals and ligands came in.
 
-| data set           | encoders                                    | minutes |
-|--------------------|---------------------------------------------|---------|
-| `qm9`              | strings, graphs, 3-D potentials, text       | 9       |
-| `crystals`         | eight potentials, with energies             | 6       |
-| `crystals_rattled` | eight potentials                            | 3       |
-| `qm9_rattled`      | ANI, SO3LR                                  | 1       |
-| `moses`            | strings, graphs, text                       | 5       |
-| `proteins`         | two of sequences, three of backbones        | 11      |
+| data set            | encoders                                    | minutes |
+|---------------------|---------------------------------------------|---------|
+| `crystals`          | eight potentials, with energies             | 5.4     |
+| `crystals_rattled`  | eight potentials                            | 2.5     |
+| `crystals_strained` | eight potentials                            | 2.3     |
+| `qm9`               | strings, graphs, 3-D potentials, text       | 19.1    |
+| `qm9_rattled`       | ANI, SO3LR                                  | 0.7     |
+| `ligands`           | ANI, SO3LR                                  | 1.5     |
+| `moses`             | strings, graphs, text                       | 3.1     |
+| `proteins`          | two of sequences, three of backbones        | 5.7     |
+
+Of those of QM9 some 10 are draws from the null of equal compositions.
 
 Expected: CKNNA orders pairs of models as distance correlation does; strings and 3-D structures of
-QM9 align above their null; potentials with smaller errors align better with the best one; families
-align more within than between where there are several, and the tree keeps them together. The
-dimension of QM9 is 7 to 8 rather than 5, untrained networks have no higher one, and sequences and
-backbones of proteins align less than views of small molecules, by the small encoders at hand.
+QM9 align above their null, also within equal compositions; potentials with smaller errors align
+better with the best one; families align more within than between where there are several, and the
+tree keeps them together. The dimension of QM9 is 7 to 8 rather than 5, untrained networks have no
+higher one, and sequences and backbones of proteins align less than views of small molecules, by the
+small encoders at hand.
 Whether training data or architecture groups models stays open: eight models are too few.
 
 Override anything, e.g. --config.dataset.n=500 (of every data set), --config.confidence=None, or
