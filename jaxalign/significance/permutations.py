@@ -32,30 +32,32 @@ def exchangeable_cells(
       n: structures.
       groups: one label a structure; structures of a group move together, in the order they have,
         and change places with a group of the same size.
-      within: one label a structure; only structures (or groups) of one label change places.
+      within: one label a structure; only structures of one label change places. Groups with several
+        labels change places with groups that have the same labels as often, label by label.
 
     Returns:
       Cells of two units and more, each `[units, rows of a unit]`.
 
     Raises:
-      ValueError: a group has more than one label of `within`, or too few permutations are possible
-        to reach p ≤ .05.
+      ValueError: too few permutations are possible to reach p ≤ .05.
     """
+    labels = [0] * n if within is None else _numbered(within)
     units: dict[Hashable, list[int]] = defaultdict(list)
     for row, group in enumerate(range(n) if groups is None else groups):
         units[group].append(row)
     cells: dict[tuple, list[list[int]]] = defaultdict(list)
-    for group, rows in units.items():
-        labels = {None} if within is None else {within[row] for row in rows}
-        if len(labels) > 1:
-            raise ValueError(
-                f"permute_within must not divide a group: {group!r} has the labels "
-                f"{sorted(map(str, labels))}; give its structures one label, or leave groups out"
-            )
-        cells[labels.pop(), len(rows)].append(rows)
+    for unit in units.values():
+        rows = sorted(unit, key=labels.__getitem__)  # stable: of one label in the order they have
+        cells[tuple(labels[row] for row in rows)].append(rows)
     found = tuple(np.array(rows, np.int64) for rows in cells.values() if len(rows) > 1)
     _require_enough(found, sizes=sorted({len(rows) for rows in units.values()}))
     return found
+
+
+def _numbered(labels: Sequence[Hashable]) -> list[int]:
+    """Labels by the order in which they come first: what may not be sorted can still be ordered."""
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    return [numbers[label] for label in labels]
 
 
 def movable_share(cells: Cells, n: int) -> float:
@@ -67,8 +69,8 @@ def _require_enough(cells: Cells, *, sizes: Sequence[int]) -> None:
     count = sum(math.lgamma(len(cell) + 1) for cell in cells)
     if not cells:
         raise ValueError(
-            "no permutation is possible: no two structures (or groups of one size) share a label "
-            f"of permute_within (group sizes: {sizes[:5]}); choose coarser labels"
+            "no permutation is possible: no two structures (or groups of one size) share the "
+            f"labels of permute_within (group sizes: {sizes[:5]}); choose coarser labels"
         )
     if count < math.log(1 / ALPHA):
         raise ValueError(

@@ -137,7 +137,7 @@ def test_null_scores_are_kept_and_do_not_depend_on_other_models(rng, tmp_path):
         ({"permutations": 99, "encoders": {"nobody": "x"}}, "not compared"),
         (
             {"permutations": 99, "groups": [0] * 24 + [1] * 24, "permute_within": range(48)},
-            "must not divide a group",
+            "no two structures .or groups of one size. share the labels",
         ),
     ],
 )

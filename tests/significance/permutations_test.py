@@ -42,6 +42,20 @@ def test_labels_and_groups_bound_what_moves(rng):
     assert movable_share(cells, n) == 35 / 40
 
 
+def test_groups_of_several_labels_change_places_label_by_label():
+    groups = ["g", "g", "h", "h", "i", "i", "j", "j", "k", "l", "m", "n", "o"]
+    within = ["a", "b", "b", "a", "a", "a", "b", "b", "a", "a", "b", "a", "a"]
+    cells = exchangeable_cells(13, groups=groups, within=within)
+    assert sorted(map(np.ndarray.tolist, cells)) == [[[0, 1], [3, 2]], [[8], [9], [11], [12]]]
+    seen = set()
+    for number in range(40):
+        order = draw_permutation(cells, 13, seed=1, number=number)
+        assert [within[row] for row in order] == within
+        seen.add(tuple(order[:4]))
+        assert groups[order[0]] == groups[order[1]]
+    assert seen == {(0, 1, 2, 3), (3, 2, 1, 0)}
+
+
 def test_p_values_count_the_observation(rng):
     samples = rng.permutation(np.arange(99.0))
     found = sampled_null(95.0, samples, similarity=True, stopped=False)
