@@ -85,6 +85,11 @@ def anisotropic(rng, n, d, mean_cosine):
     return (x * rng.uniform(0.5, 2, size=(n, 1))).astype(np.float32)
 
 
+def stretched(x, factor=30):
+    """The rows with one column stretched, for each column: some of these must change a score."""
+    return [x * np.where(np.arange(x.shape[1]) == j, factor, 1).astype(x.dtype) for j in range(4)]
+
+
 def related_pair(rng, n, dx, dy, mean_cosine=0.0, shared=8):
     """Two embeddings of one latent space, of the given anisotropy."""
     z = rng.normal(size=(n, shared))

@@ -14,7 +14,7 @@ from ml_collections import config_dict
 
 def get_config():
     config = config_dict.ConfigDict()
-    config.dataset = config_dict.create(name="qm9", path="", n=48, seed=3, elements=tuple("HCNO"))
+    config.dataset = config_dict.create(name="qm9", path="", n=96, seed=3, elements=tuple("HCNO"))
     config.models = MODELS
     config.metrics = ("mutual_knn",)
     config.k = {"mutual_knn": (4, 6)}

@@ -53,7 +53,7 @@ def test_variants_differ_and_the_formula_is_symmetric(rng):
     x, y = oracles.related_pair(rng, 200, 16, 16)
     formula = float(cknna(x, y, k=10))
     assert formula == pytest.approx(float(cknna(y, x, k=10)), abs=1e-12)
-    assert abs(formula - float(cknna(x, y, k=10, variant="platonic"))) > 1e-4
+    assert abs(formula - float(cknna(x, y, k=10, variant="platonic"))) > 1e-7
     assert float(cknna(x, x, k=10)) == pytest.approx(1.0, abs=1e-12)
     assert float(cknna(x, x, k=10, variant="platonic")) == pytest.approx(1.0, abs=1e-12)
 

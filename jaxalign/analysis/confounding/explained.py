@@ -30,6 +30,7 @@ FOLDER = "explanations"
 METRICS = ("mutual_knn", "cka")
 """Metrics that are asked, of those of a run: one of neighbors, one of kernels."""
 
+_LEAST = 50  # structures that may change places, below which a calibrated 0 says nothing
 _TABLES = ("controls", "paths", "floors", "conditional")
 _RECORD = "explanations.json"
 
@@ -89,8 +90,8 @@ def explain(
       **settings: of `align`, as for the run.
 
     Returns:
-      The tables. A condition that cannot be set (no two structures of equal composition, more
-      confounders than structures) has its reason in `facts`.
+      The tables. A condition that cannot be set (fewer than 50 structures with another one of
+      equal composition, more confounders than structures) has its reason in `facts`.
     """
     given, by = given or default_confounders(structures), by or default_strata(structures)
     metrics = _metrics(result, metrics)
@@ -176,6 +177,11 @@ def _condition(
     """Scores under a condition and its facts; a condition that cannot be set has a reason."""
     try:
         found = ask()
+        if asked["method"] == "strata" and found.facts["n"] < _LEAST:
+            raise ValueError(
+                f"{found.facts['n']} structures have another one of equal {asked['given']}: fewer "
+                f"than {_LEAST} say nothing about what remains"
+            )
     except ValueError as error:
         logging.warning("no alignment given %s: %s", asked["given"], error)
         return pd.DataFrame(), {**asked, "reason": str(error)}

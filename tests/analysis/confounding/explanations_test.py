@@ -187,6 +187,18 @@ def test_all_tables_of_a_run_are_kept(rng, tmp_path, monkeypatch, real):
         explain(models, result, structures, **asked)
 
 
+def test_few_structures_that_may_change_places_say_nothing(rng, monkeypatch):
+    monkeypatch.setattr(module, "conditional_alignment", invented)
+    structures = line(40)
+    models, result = small_run(rng, structures, ("cka",))
+    found = explain(models, result, structures, permutations=19)
+    assert "40 structures have another one of equal composition" in found.facts[1]["reason"]
+    assert set(found.conditional["method"]) == {"residual"}
+    summary = explanation_summary(found, result.cards)
+    assert {row["strata"] for row in summary["encoders"]} == {None}
+    assert set(summary["pairs"]["method"]) == {"residual"}
+
+
 @pytest.mark.slow
 def test_conditions_that_cannot_be_set_have_a_reason(rng):
     structures = StructureSet(
