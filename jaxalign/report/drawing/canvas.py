@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ FORMATS = tuple(_UNSTATED)
 
 def encode(figure: Figure, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
     """The figure in each of some `FORMATS`; equal figures give equal bytes."""
+    # Which tables of a font it leaves out of a PDF is nothing to tell a user.
+    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)
     files = {}
     for name in formats:
         file = io.BytesIO()
