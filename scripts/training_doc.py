@@ -92,13 +92,14 @@ def _errors(workdir: Path) -> str:
 
 def _findings(study: Study) -> str:
     """What a reader should take along, in sentences made of the numbers below."""
-    lines = ["### What came out", ""]
+    lines, tests = ["### What came out", ""], study.claims["p"].notna().sum()
     for claim in study.claims.itertuples():
         if "over training" in claim.tested and np.isfinite(claim.low):
             reference = claim.tested.split(" with ")[1].split(" per ")[0]
             lines.append(
                 f"* {claim.data}: while networks train, alignment to {reference} changes by "
-                f"{-claim.estimate:+.3f} ({-claim.high:+.3f} to {-claim.low:+.3f}) per tenfold "
+                f"{-claim.estimate:+.3f} ({-claim.high:+.3f} to {-claim.low:+.3f}; p = "
+                f"{claim.p:.2g}, q = {claim.q:.2g} among {tests} tests) per tenfold "
                 f"fall of the error: {claim.verdict}; {claim.reason}."
             )
     lines += [f"* {text}" for text in _composition(study)]
