@@ -17,7 +17,12 @@ measured. A first look, which took 54 minutes on two CPU cores beside other work
 proteins: --config.dataset.n=1100 --config.regimes.qm9.dataset.name=qm9
 --config.regimes.qm9.dataset.n=1100 --config.k.cknna="(25,2,50,100,1000)".
 
-Expected: as in docs/results.md for signs; scores of neighbors fall with N at fixed k.
+Expected: scores of neighbors fall with N at fixed k, and are lower than those of docs/results.md,
+which compares directions: rows scaled to a largest element of 1 keep unequal lengths, and inner
+products favor long rows (of ANI-2xt, SevenNet-0 and CHGNet 40, 66 and 84 % of the molecules are
+nobody's neighbor; of directions none). In the first look CKNNA of strings and 3-D structures of QM9
+was .047 with .020 by chance, where 14 of 42 pairs stood out; of directions it is .21 with .01, and
+all do.
 """
 
 from ml_collections import config_dict
