@@ -91,6 +91,12 @@ def link(browser, name):
     return browser.find_element(By.CSS_SELECTOR, f'nav a[data-view="{name}"]')
 
 
+def open_view(browser, name):
+    """Clicks a tab; the page hears of its new address after the click has returned."""
+    link(browser, name).click()
+    wait(browser, lambda: visible(browser) == [name])
+
+
 def wait(browser, condition):
     WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda _: condition())
 
@@ -152,8 +158,7 @@ def test_every_view_is_reached_by_a_click_and_draws_its_charts(browser, page):
     assert names[:3] == ["overview", "matrix", "pairs"]
     assert len(names) > 9
     for name in names:
-        link(browser, name).click()
-        assert visible(browser) == [name]
+        open_view(browser, name)
         assert browser.current_url.endswith(f"#{name}")
         for box in browser.find_elements(By.CSS_SELECTOR, f"#{name} .plot"):
             browser.execute_script("arguments[0].scrollIntoView()", box)
@@ -169,7 +174,7 @@ def test_an_anchor_opens_its_view(browser, page):
 
 
 def test_pointing_and_clicking_show_the_numbers_of_the_table(browser, page, alignment):
-    link(browser, "matrix").click()
+    open_view(browser, "matrix")
     _, rows, columns = shown(browser)
     assert rows == columns
     place = next(i for i, name in enumerate(rows) if name.startswith("&lt;img"))
@@ -205,7 +210,7 @@ def test_pointing_and_clicking_show_the_numbers_of_the_table(browser, page, alig
 
 @pytest.mark.parametrize("order", ["by name", "by modality", "by training data"])
 def test_reordering_moves_names_and_values_together(browser, page, alignment, order):
-    link(browser, "matrix").click()
+    open_view(browser, "matrix")
     choose(browser, "matrix-controls", "order", order)
     choose(browser, "matrix-controls", "values", "calibrated (0 = chance, 1 = perfect match)")
     values, rows, columns = shown(browser)
@@ -232,7 +237,7 @@ def ids_place(rows):
 
 
 def test_search_marks_models_and_can_leave_the_others_out(browser, page):
-    link(browser, "matrix").click()
+    open_view(browser, "matrix")
     search = browser.find_element(By.CSS_SELECTOR, "#matrix-controls [name=search]")
     search.send_keys("rxnfp")
     marked = [name for name in shown(browser)[1] if name.startswith("<b>")]
@@ -246,7 +251,7 @@ def test_search_marks_models_and_can_leave_the_others_out(browser, page):
 
 
 def test_the_keyboard_reaches_a_pair(browser, page):
-    link(browser, "matrix").click()
+    open_view(browser, "matrix")
     box = browser.find_element(By.ID, "matrix-plot")
     choose(browser, "matrix-controls", "order", "by name")
     box.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ENTER)
@@ -257,7 +262,7 @@ def test_the_keyboard_reaches_a_pair(browser, page):
 
 
 def test_pairs_are_sorted_filtered_and_downloaded(browser, page, alignment):
-    link(browser, "pairs").click()
+    open_view(browser, "pairs")
     head = browser.find_element(By.XPATH, "//table[@id='table-pairs']//th[.='Score']")
     button = head.find_element(By.TAG_NAME, "button")
     button.click()
@@ -281,12 +286,12 @@ def test_pairs_are_sorted_filtered_and_downloaded(browser, page, alignment):
     first = browser.find_element(By.CSS_SELECTOR, "#table-pairs tbody tr")
     names = {cell.text for cell in first.find_elements(By.CSS_SELECTOR, "th, td")[:2]}
     first.click()
-    assert browser.find_element(By.ID, "matrix").is_displayed()
+    wait(browser, lambda: visible(browser) == ["matrix"])
     assert set(browser.find_element(By.CSS_SELECTOR, "#pair h3").text.split(" – ")) == names
 
 
 def test_all_metrics_are_downloaded_from_the_page_alone(browser, page, alignment):
-    link(browser, "pairs").click()
+    open_view(browser, "pairs")
     browser.find_element(By.ID, "download-all").click()
     saved = downloaded(browser, page / "scores.csv")
     table = alignment.table
@@ -305,7 +310,7 @@ def downloaded(browser, path):
 
 
 def test_dark_and_light_reach_page_and_charts(browser, page):
-    link(browser, "relations").click()
+    open_view(browser, "relations")
     seen = {}
     for _ in range(2):
         box = browser.find_element(By.CSS_SELECTOR, "#relations .plot")
