@@ -86,7 +86,7 @@ def anisotropic(rng, n, d, mean_cosine):
 
 
 def stretched(x, factor=30):
-    """The rows with one column stretched, for each column: some of these must change a score."""
+    """The rows with one of the first four columns stretched: some of these must change a score."""
     return [x * np.where(np.arange(x.shape[1]) == j, factor, 1).astype(x.dtype) for j in range(4)]
 
 

@@ -137,14 +137,17 @@ def draw_disputed_structures(
     """
     tall = [_INCHES * size[1] / size[0] for size in (drawing_size(each["svg"]) for each in drawn)]
     whole = 0.75 + sum(tall) + 0.3 * len(drawn)
-    figure, axes = canvas.sheet(_INCHES + 0.3, whole)
-    heading = {"weight": "bold", "color": INK, "va": "top"}
-    canvas.write(axes, 0.15, whole - 0.15, drawable(title), size=10, gid="title-0", **heading)
-    lines = (
-        f"Left: the structure. Beside it its nearest neighbors, in {record['model_a']} above, in "
-        f"{record['model_b']} below."
+    heading = drawable(title)
+    lines = drawable(
+        f"Left: the structure. Beside it its nearest neighbors, in {record['model_a']} above, "
+        f"in {record['model_b']} below."
     )
-    canvas.write(axes, 0.15, whole - 0.42, drawable(lines), size=7, gid="lines", va="top")
+    # Long names of models make the sheet wider, not the words shorter.
+    wide = max(_INCHES, canvas.extent(heading, 10, "bold")[0], canvas.extent(lines, 7)[0])
+    figure, axes = canvas.sheet(wide + 0.3, whole)
+    style = {"weight": "bold", "color": INK, "va": "top"}
+    canvas.write(axes, 0.15, whole - 0.15, heading, size=10, gid="title-0", **style)
+    canvas.write(axes, 0.15, whole - 0.42, lines, size=7, gid="lines", va="top")
     top = whole - 0.75
     for place, (each, height) in enumerate(zip(drawn, tall, strict=True)):
         words = drawable(_told(each, record["k"]))

@@ -74,6 +74,12 @@ def test_drawings_are_lines_on_paper_too():
         assert max(b.y1 for b in second) < min(b.y0 for b in first)
         assert min(b.y0 for b in second) >= 0
         assert files["svg"].count(b"<path") > len(paths)
+    facts |= {"model_a": "a" * 90, "model_b": "b" * 90}
+    with canvas.style():
+        figure = draw_disputed_structures([each], "Disputed between " + "c" * 120, facts)
+        figure.canvas.draw()
+    for text in figure.axes[0].texts:
+        assert text.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_other_paths_than_those_of_drawings_are_named():
