@@ -14,8 +14,9 @@ first column). Where all labels are few, --config.target=0 --config.test=0 --con
 ranks by all of them and judges nothing.
 
 The workdir gets embeddings/, selection.parquet|csv (one row a task, candidate and criterion),
-ranking.csv, quality.csv, leave_one_task_out.csv, selection.json, and report/index.html with all of
-it. The same command run again resumes and computes nothing that is finished. Runs in one process.
+ranking.csv, quality.csv, leave_one_task_out.csv, selection.json, and, with the extra `report`,
+report/index.html with all of it. The same command run again resumes and computes nothing that is
+finished. Runs in one process.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ from jaxalign.learning.selection.arguments import check_settings
 from jaxalign.learning.selection.extra import require_sklearn
 from jaxalign.learning.selection.label_file import read_task_labels
 from jaxalign.learning.selection.select import select
+from jaxalign.learning.selection.selection import Selection
 from jaxalign.learning.selection.task import Task, labeled_task
 from jaxalign.learning.selection.wording import describe
+from jaxalign.types import MissingExtraError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file with get_config(); see configs/selection.py.", lock_config=True
@@ -83,10 +86,17 @@ def main(words: Sequence[str]) -> None:
     print(describe(found))
     logging.info("%s", _work(found.work))
     print(f"\ntables: {path.parent / 'ranking.csv'}, quality.csv, leave_one_task_out.csv")
-    # The page needs an extra, and only this last step does.
-    from jaxalign.report.selection.selection_page import write_selection
+    _write_page(found, workdir / workflow.REPORT)
 
-    page = write_selection(found, workdir / workflow.REPORT, version=version("jaxalign"))
+
+def _write_page(found: Selection, folder: Path) -> None:
+    """The page, where the extra that draws it is there: the tables are the result."""
+    try:
+        from jaxalign.report.selection.selection_page import write_selection
+    except MissingExtraError as error:
+        logging.warning("no page: %s", error)
+        return
+    page = write_selection(found, folder, version=version("jaxalign"))
     print(f"page: {page.resolve()}")
 
 

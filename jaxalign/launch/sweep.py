@@ -36,7 +36,6 @@ from jaxalign.launch import distributed, folders, runtime
 from jaxalign.launch.process import run_verb
 from jaxalign.parallel.failures import stop_together
 from jaxalign.parallel.multihost import is_primary_process
-from jaxalign.report.page import require_extra
 from jaxalign.scaling.plan import plan_sweep
 from jaxalign.scaling.sweep import FOLDER, run_sweep, write_table
 
@@ -56,7 +55,9 @@ def main(words: Sequence[str]) -> None:
     config = _CONFIG.value
     _make_virtual_devices(config.virtual_devices)  # first: anything may start JAX
     api.require_sound_jax()
-    require_extra()  # now, not when all has been measured
+    # Needs an extra: imported where it is used, and now, not when all has been measured.
+    from jaxalign.report.scaling.scaling_page import write_page
+
     if distributed.chosen_mesh() is not None:
         raise ValueError(
             "--mesh has no meaning for a sweep: --config.strong and --config.weak list the numbers "
@@ -74,9 +75,6 @@ def main(words: Sequence[str]) -> None:
     write_table(table, folder)
     print(summary(table))
     print(f"table: {folder / 'table.parquet'}")
-    # Needs the extra, as all that draws: imported where it is used.
-    from jaxalign.report.scaling.scaling_page import write_page
-
     print(f"page: {write_page(table, folder).resolve()}")
 
 

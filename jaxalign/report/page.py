@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from jaxalign.archives.atomic import atomic_write, require_writable
+from jaxalign.report.render import render
 from jaxalign.report.vocabulary.source import FIGURES, AlignmentLike
-from jaxalign.types import MissingExtraError as MissingExtraError
 
 _WRITTEN = ".figures-of-the-report"
-_EXTRA = ("matplotlib", "jinja2", "plotly")
 
 
 def write_report(
@@ -46,13 +44,8 @@ def write_report(
 
     Raises:
       ValueError: nothing to show, or an unknown format.
-      MissingExtraError: a package of the extra is not installed; the message names the extra.
       StorageError: the folder cannot be written (checked before any drawing).
     """
-    require_extra()
-    # Only now, so that this module imports without the extra.
-    from jaxalign.report.render import render
-
     folder = Path(out_dir)
     require_writable(folder)
     files = render(alignment, title=title, claims=claims, figures=figures)
@@ -61,22 +54,6 @@ def write_report(
             file.write(files[name])
     _remove_stale(folder / FIGURES, keep=set(files))
     return folder / "index.html"
-
-
-def require_extra() -> None:
-    """Checks that the packages which draw are there.
-
-    Raises:
-      MissingExtraError: naming the extra.
-    """
-    for package in _EXTRA:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(
-                f"the report needs {', '.join(_EXTRA)}, and {package} cannot be imported "
-                f"({error}); install them with: pip install 'jaxalign[report]'"
-            ) from error
 
 
 def _remove_stale(figures: Path, *, keep: set[str]) -> None:

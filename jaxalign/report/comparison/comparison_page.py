@@ -12,7 +12,7 @@ from jaxalign.analysis.relations.model_labels import compared_models
 from jaxalign.archives.atomic import atomic_write, require_writable
 from jaxalign.report.comparison.comparison_charts import score_chart, tree_chart
 from jaxalign.report.comparison.comparison_words import findings, interval_words, metric_words
-from jaxalign.report.page import require_extra
+from jaxalign.report.html.html_page import render_page
 from jaxalign.report.tabs.nearest import p_cell
 from jaxalign.report.tabs.summary import dataset_name
 from jaxalign.report.vocabulary import labels, tables
@@ -49,12 +49,8 @@ def write_comparison(found: Comparison, folder: str | Path) -> Path:
       Path of `index.html`.
 
     Raises:
-      MissingExtraError: the `report` extra is not installed.
       StorageError: the folder cannot be written.
     """
-    require_extra()
-    from jaxalign.report.html.html_page import render_page
-
     folder = Path(folder)
     require_writable(folder)
     where = dataset_name(found.alignment.diagnostics)

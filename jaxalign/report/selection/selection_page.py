@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxalign.archives.atomic import atomic_write, require_writable
 from jaxalign.learning.selection.selection import Selection
 from jaxalign.learning.selection.wording import choices
-from jaxalign.report.page import require_extra
+from jaxalign.report.html.html_page import render_page
 from jaxalign.report.selection.selection_charts import TRUTHS, candidates_chart, criteria_chart
 from jaxalign.report.selection.selection_tables import (
     criteria_table,
@@ -40,12 +40,8 @@ def write_selection(selection: Selection, folder: str | Path, *, version: str) -
       Path of the page.
 
     Raises:
-      MissingExtraError: the `report` extra is not installed.
       StorageError: the folder cannot be written.
     """
-    require_extra()
-    from jaxalign.report.html.html_page import render_page
-
     folder = Path(folder)
     require_writable(folder)
     tasks = len(selection.tasks)
